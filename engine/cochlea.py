@@ -1,0 +1,80 @@
+"""Features to spikes: lateral inhibition, then one LIF neuron for each band and fibre gain, which learns nothing.
+
+Knows hearing and bands; nothing of instruments. The auditory nerve carries a band in fibres of high, medium and low
+sensitivity (Liberman 1978); `fibre_gains` are theirs. The drive is analogue, the output is binary.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.jit import kernel
+
+f32 = np.float32
+
+FAINTEST_DRIVE = 0.15  # scaled drive of the faintest audible 800 Hz tone in one step of 2 ms
+REACTION_S = 0.064  # within which such a tone must cause a spike
+STEP_S = 0.002
+
+
+def derived_beta(hop_s: float) -> float:
+    """Decay of a cochlea neuron in one hop of `hop_s` seconds, derived from hearing.
+
+    A constant drive I charges the neuron to `I (beta ** n - 1) / (beta - 1)` in n steps. The faintest audible tone
+    must reach the threshold 1 within 64 ms, that is in 32 steps of 2 ms: `1 = 0.15 (b ** 32 - 1) / (b - 1)`, solved
+    by bisection (b = 0.850854). The membrane's time constant does not depend on the step, so in one hop it decays by
+    `b ** (hop / 2 ms)`: 0.446 for 10 ms.
+    """
+    steps = round(REACTION_S / STEP_S)
+    low, high = 0.0, 1.0 - 1e-9
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        reached = FAINTEST_DRIVE * (1.0 - middle**steps) / (1.0 - middle)
+        low, high = (middle, high) if reached < 1.0 else (low, middle)
+    return float((0.5 * (low + high)) ** (hop_s / STEP_S))
+
+
+def inhibition_kernel(strength: float, reach: int) -> NDArray[np.float32]:
+    """Weights of the neighbours at distances 1..reach, (reach,) float32, negative, halving with distance.
+
+    Both sides together sum to `-strength`: a flat spectrum is turned down by `1 - strength`, a lone peak not at all.
+    """
+    decay = 0.5 ** np.arange(reach)
+    return (-0.5 * strength * decay / decay.sum()).astype(np.float32)
+
+
+@kernel
+def inhibit(feature: NDArray[np.float32], flank: NDArray[np.float32], drive: NDArray[np.float32]) -> None:
+    """drive[j] = max(0, feature[j] + sum_d flank[d - 1] * (feature[j - d] + feature[j + d])).
+
+    A neighbour beyond the edge counts as the edge band, so that edges are inhibited like the rest.
+    feature, drive: (bands,) float32. flank: (reach,) float32 of `inhibition_kernel`.
+    """
+    last = feature.shape[0] - 1
+    for j in range(feature.shape[0]):
+        total = feature[j]
+        for d in range(1, flank.shape[0] + 1):
+            total += flank[d - 1] * (feature[max(j - d, 0)] + feature[min(j + d, last)])
+        drive[j] = max(total, f32(0.0))
+
+
+@kernel
+def fire(
+    drive: NDArray[np.float32],
+    gains: NDArray[np.float32],
+    beta: np.float32,
+    v: NDArray[np.float32],
+    spikes: NDArray[np.uint8],
+) -> None:
+    """One step of the cochlea's LIF layer: snntorch's Leaky, threshold 1, reset to zero one step late.
+
+    v' = beta * (0 if v > 1 else v) + gain * drive; spike where v' > 1.
+    drive: (bands,) float32. gains: (fibre gains,) float32. v, spikes: (fibre gains * bands,), v updated, spikes written.
+    Source: snntorch.Leaky (since 0.8) with reset_mechanism="zero".
+    """
+    bands = drive.shape[0]
+    for f in range(gains.shape[0]):
+        for j in range(bands):
+            n = f * bands + j
+            kept = f32(0.0) if v[n] > f32(1.0) else v[n]
+            v[n] = beta * kept + gains[f] * drive[j]
+            spikes[n] = v[n] > f32(1.0)

@@ -1,0 +1,183 @@
+"""The front end as one block: samples in, cochlea spikes out. What a model trains on and what serves it.
+
+Knows frames, bands and the cochlea; nothing of instruments. `hear_frame` is the whole way of the data from ring to
+spikes, a line a stage; `pipeline.py` goes on from there.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bands import band_energies, follow_level, mean_energy, mel_table, normalise
+from engine.cochlea import derived_beta, fire, inhibit, inhibition_kernel
+from engine.config import FrontEnd
+from engine.fft import power_spectrum, stage_twiddles
+from engine.jit import kernel
+from engine.ring import newest, push
+from engine.stft import window
+
+f32 = np.float32
+
+NEVER = -(2**40)  # a frame index long before the stream's start
+MAX_AMPLITUDE = 1_000.0  # 60 dB over full scale; beyond it float32 powers lose their meaning
+
+
+def parameters(config: FrontEnd) -> NDArray[np.void]:
+    """Read-only tables of a front end, (1,) record: shared by all streams, sizes known to the compiler."""
+    table = mel_table(config)
+    flank = inhibition_kernel(config.inhibition, config.inhibition_reach)
+    gains = np.array(config.fibre_gains, np.float32)
+    n = config.frame_samples
+    dtype = np.dtype(
+        [
+            ("hop", np.int64),
+            ("window", np.float32, (n,)),
+            ("twiddle", np.float32, (2, n)),
+            ("band_first", np.int32, (config.bands,)),
+            ("band_count", np.int32, (config.bands,)),
+            ("band_offset", np.int32, (config.bands,)),
+            ("band_weight", np.float32, table.weight.shape),
+            ("release", np.float32),  # share of the way that the envelope falls in one hop
+            ("floor", np.float32),  # power of the noise gate
+            ("flank", np.float32, flank.shape),
+            ("gains", np.float32, gains.shape),
+            ("beta", np.float32),  # decay of a cochlea neuron in one hop
+        ],
+        align=True,
+    )
+    record = np.zeros(1, dtype)
+    record["hop"] = config.hop_samples
+    record["window"][0] = window(n)
+    record["twiddle"][0] = stage_twiddles(n)
+    record["band_first"][0] = table.first
+    record["band_count"][0] = table.count
+    record["band_offset"][0] = table.offset
+    record["band_weight"][0] = table.weight
+    record["release"] = 1.0 - np.exp(-config.hop_s / config.gain_release_s)
+    record["floor"] = 10.0 ** (config.gate_dbfs / 10.0)
+    record["flank"][0] = flank
+    record["gains"][0] = gains
+    record["beta"] = config.cochlea_beta or derived_beta(config.hop_s)
+    return record
+
+
+def state_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
+    """What one stream remembers between frames."""
+    return [
+        ("ring", np.float32, (2 * config.frame_samples,)),
+        ("written", np.int64),  # samples pushed
+        ("pending", np.int64),  # samples of the hop that is not complete
+        ("frame", np.int64),  # frames done
+        ("envelope", np.float32),  # power that sets the shared gain
+        ("rising", np.uint8),  # the last frame was a rise of more than 6 dB
+        ("attack", np.int64),  # frame in which the last rise began
+        ("cochlea_v", np.float32, (config.fibres,)),  # membrane potentials
+        ("cochlea_spikes", np.uint8, (config.fibres,)),  # of the last frame
+    ]
+
+
+def scratch_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
+    """Work space: means nothing between frames."""
+    return [
+        ("work", np.float32, (4, config.frame_samples // 2)),
+        ("power", np.float32, (config.frame_samples // 2 + 1,)),
+        ("level", np.float32),  # mean band energy
+        ("energy", np.float32, (config.bands,)),
+        ("feature", np.float32, (config.bands,)),
+        ("drive", np.float32, (config.bands,)),
+    ]
+
+
+@kernel
+def fill_hop(ear: NDArray[np.void], state: NDArray[np.void], samples: NDArray[np.float32], at: int) -> int:
+    """Push samples from `at` on until the hop is complete or they end; returns the index after the last one used."""
+    count = min(ear.hop - state.pending, samples.shape[0] - at)
+    push(state.ring, state.written, samples, at, count)
+    state.written += count
+    state.pending += count
+    return at + count
+
+
+@kernel
+def hear_frame(ear: NDArray[np.void], state: NDArray[np.void], scratch: NDArray[np.void]) -> None:
+    """One frame, ring to cochlea spikes. ear, state, scratch: records of the dtypes above."""
+    start = newest(state.ring, state.written, ear.window.shape[0])
+    power_spectrum(state.ring, start, ear.window, ear.twiddle, scratch.work, scratch.power)
+    band_energies(scratch.power, ear.band_first, ear.band_count, ear.band_offset, ear.band_weight, scratch.energy)
+
+    level = mean_energy(scratch.energy)
+    rises = level > ear.floor and f32(0.25) * level > state.envelope
+    if rises and not state.rising:
+        state.attack = state.frame
+    state.rising = rises
+    state.envelope = follow_level(state.envelope, level, ear.release)
+    scratch.level = level
+
+    normalise(scratch.energy, state.envelope, ear.floor, scratch.feature)
+    inhibit(scratch.feature, ear.flank, scratch.drive)
+    fire(scratch.drive, ear.gains, ear.beta, state.cochlea_v, state.cochlea_spikes)
+    state.pending = 0
+    state.frame += 1
+
+
+@kernel
+def _hear(
+    ear: NDArray[np.void],
+    state: NDArray[np.void],
+    scratch: NDArray[np.void],
+    samples: NDArray[np.float32],
+    features: NDArray[np.float32],
+    spikes: NDArray[np.uint8],
+) -> int:
+    e, s, w = ear[0], state[0], scratch[0]
+    at = 0
+    frames = 0
+    while at < samples.shape[0]:
+        at = fill_hop(e, s, samples, at)
+        if s.pending == e.hop:
+            hear_frame(e, s, w)
+            features[frames, :] = w.feature
+            spikes[frames, :] = s.cochlea_spikes
+            frames += 1
+    return frames
+
+
+class Ear:
+    """Samples to features and cochlea spikes, for one stream. `feed` in any chunking gives the same rows."""
+
+    def __init__(self, config: FrontEnd) -> None:
+        self.config = config
+        self._parameters = parameters(config)
+        self._state = np.zeros(1, np.dtype(state_fields(config), align=True))
+        self._scratch = np.zeros(1, np.dtype(scratch_fields(config), align=True))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard: equal to a new Ear."""
+        self._state[:] = np.zeros(1, self._state.dtype)
+        self._state["attack"] = NEVER
+
+    def feed(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """samples: (n,) float32 at the front end's rate. Returns features (frames, bands) float32, the normalised band
+        energies before inhibition, and spikes (frames, fibres) uint8. Raises ValueError on a sample out of range.
+        """
+        samples = checked(samples)
+        frames = (int(self._state["pending"][0]) + len(samples)) // self.config.hop_samples
+        features = np.empty((frames, self.config.bands), np.float32)
+        spikes = np.empty((frames, self.config.fibres), np.uint8)
+        _hear(self._parameters, self._state, self._scratch, samples, features, spikes)
+        return features, spikes
+
+
+def checked(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The samples as contiguous float32. Raises ValueError naming the first sample that is not finite or too large."""
+    samples = np.ascontiguousarray(samples, np.float32)
+    if samples.ndim != 1:
+        raise ValueError(f"samples have shape {samples.shape}, expected (n,): one channel")
+    # not (|x| <= limit) is true for NaN as well
+    wrong = ~(np.abs(samples) <= MAX_AMPLITUDE)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise ValueError(f"sample {index} is {samples[index]}: needs a finite value within +-{MAX_AMPLITUDE:g}")
+    return samples

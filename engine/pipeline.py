@@ -1,0 +1,255 @@
+"""One stream, from samples to events: the whole engine on one page. Knows one model and one stream.
+
+    samples -> ring -> STFT -> bands -> shared gain -> cochlea -> network -> latch -> events
+
+State is one record, parameters another; a chunk of any size is one call into the kernel. Feeding a clip in any
+chunking gives bit-identical events.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import ear, latch
+from engine.ear import NEVER, checked, fill_hop, hear_frame
+from engine.events import Event
+from engine.jit import kernel
+from engine.latch import LatchSettings, latch_step, score_of, settings_record
+from engine.lif import RESETS
+from engine.network import network_step
+from engine.weights import Model
+
+TRACE_FRAMES = 256  # frames that `Pipeline.trace` remembers: 2.56 s at 10 ms
+BLOCK_FRAMES = 64  # frames for which the event buffer has room
+
+
+@kernel
+def advance(
+    ear: NDArray[np.void],
+    net: NDArray[np.void],
+    settings: NDArray[np.void],
+    state: NDArray[np.void],
+    scratch: NDArray[np.void],
+    samples: NDArray[np.float32],
+    at: int,
+    events: NDArray[np.void],
+    trace: NDArray[np.void],
+) -> tuple[int, int]:
+    """Hear `samples[at:]`, frame by frame; stop early when `events` could overflow.
+
+    Returns the index of the first sample not yet used and the number of events written.
+    """
+    e, n, s, w, rules = ear[0], net[0], state[0], scratch[0], settings[0]
+    labels = rules.on.shape[0]
+    first_label = s.v.shape[0] - labels
+    count = 0
+    while at < samples.shape[0] and count + labels <= events.shape[0]:
+        at = fill_hop(e, s, samples, at)
+        if s.pending < e.hop:
+            break
+        frame = s.frame
+        hear_frame(e, s, w)
+        network_step(
+            s.cochlea_spikes,
+            n.widths,
+            n.weight,
+            n.bias,
+            n.beta,
+            n.threshold,
+            n.reset,
+            n.delayed,
+            s.v,
+            s.spikes,
+            w.current,
+        )
+        count = latch_step(s.v, first_label, rules, s, frame, s.attack, n.lookback, e.hop, events, count)
+
+        row = trace[frame % trace.shape[0]]
+        row.level = w.level
+        row.energy[:] = w.energy
+        row.cochlea[:] = s.cochlea_spikes
+        row.spikes[:] = s.spikes
+        row.evidence[:] = s.v[first_label:]
+    return at, count
+
+
+def _network(model: Model) -> NDArray[np.void]:
+    """The network's parameters as one (1,) record."""
+    widths = [model.front_end.fibres] + [layer.weight.shape[1] for layer in model.layers]
+    neurons = model.neurons
+    weights = sum(layer.weight.size for layer in model.layers)
+    dtype = np.dtype(
+        [
+            ("lookback", np.int64),  # frames
+            ("widths", np.int64, (len(widths),)),
+            ("reset", np.int64, (len(model.layers),)),
+            ("delayed", np.uint8, (len(model.layers),)),
+            ("beta", np.float32, (neurons,)),
+            ("threshold", np.float32, (neurons,)),
+            ("bias", np.float32, (neurons,)),
+            ("weight", np.float32, (weights,)),
+        ],
+        align=True,
+    )
+    record = np.zeros(1, dtype)
+    record["lookback"] = round(latch.ATTACK_LOOKBACK_S / model.front_end.hop_s)
+    record["widths"][0] = widths
+    record["reset"][0] = [RESETS[layer.reset] for layer in model.layers]
+    record["delayed"][0] = [layer.reset_delay for layer in model.layers]
+    record["beta"][0] = np.concatenate([layer.beta for layer in model.layers])
+    record["threshold"][0] = np.concatenate([layer.threshold for layer in model.layers])
+    record["bias"][0] = np.concatenate([layer.real_bias() for layer in model.layers])
+    record["weight"][0] = np.concatenate([layer.real_weight().ravel() for layer in model.layers])
+    return record
+
+
+class Pipeline:
+    """`feed(samples) -> events`, `flush()`, `reset()` for one stream at the model's rate."""
+
+    def __init__(self, model: Model, settings: LatchSettings | None = None) -> None:
+        self.model = model
+        config = model.front_end
+        labels = len(model.labels)
+        self._ear = ear.parameters(config)
+        self._net = _network(model)
+        state: list[tuple[Any, ...]] = [
+            *ear.state_fields(config),
+            ("v", np.float32, (model.neurons,)),  # membrane potentials, layer after layer; the labels' are the last
+            ("spikes", np.uint8, (model.neurons,)),  # of the last frame
+            *latch.state_fields(labels),
+        ]
+        widest = max(layer.weight.shape[1] for layer in model.layers)
+        scratch = [*ear.scratch_fields(config), ("current", np.float32, (widest,))]
+        trace = [
+            ("level", np.float32),  # mean band energy: power, full scale near 1
+            ("energy", np.float32, (config.bands,)),
+            ("cochlea", np.uint8, (config.fibres,)),  # spikes
+            ("spikes", np.uint8, (model.neurons,)),
+            ("evidence", np.float32, (labels,)),  # the latches' membranes, log-odds
+        ]
+        self._state = np.zeros(1, np.dtype(state, align=True))
+        self._scratch = np.zeros(1, np.dtype(scratch, align=True))
+        self._events = np.zeros(labels * BLOCK_FRAMES, latch.RAW_EVENT)
+        self.trace = np.zeros(TRACE_FRAMES, np.dtype(trace, align=True))  # frame k at index k % TRACE_FRAMES
+        self.configure(settings or default_settings(model))
+        self.reset()
+
+    def configure(self, settings: LatchSettings) -> None:
+        """Decide by `settings` from the next frame on. Raises ValueError if they are not for this model's labels."""
+        if len(settings.on) != len(self.model.labels):
+            raise ValueError(f"settings have {len(settings.on)} labels, the model has {len(self.model.labels)}")
+        self.settings = settings
+        self._rules = settings_record(settings, self.model.front_end.hop_s)
+
+    def reset(self) -> None:
+        """Forget everything heard: equal to a new Pipeline with the same settings."""
+        self._state[:] = np.zeros(1, self._state.dtype)
+        self._state["attack"] = NEVER
+        self.trace[:] = np.zeros(1, self.trace.dtype)
+        self._ended = False
+
+    @property
+    def samples(self) -> int:
+        """Samples heard since the stream's start."""
+        return int(self._state["written"][0])
+
+    @property
+    def frames(self) -> int:
+        """Frames done since the stream's start; the newest is in `trace[(frames - 1) % TRACE_FRAMES]`."""
+        return int(self._state["frame"][0])
+
+    @property
+    def open_labels(self) -> tuple[str, ...]:
+        return tuple(self.model.labels[i] for i in np.flatnonzero(self._state["is_on"][0]))
+
+    def feed(self, samples: NDArray[np.float32]) -> list[Event]:
+        """Hear (n,) float32 samples, full scale +-1, any n. Returns what the latches decided, in order of time.
+
+        Raises ValueError, before anything is heard, if a sample is not finite; RuntimeError after `flush`.
+        """
+        if self._ended:
+            raise RuntimeError("the stream was flushed: reset() before feeding it again")
+        return self._advance(checked(samples))
+
+    def flush(self, reason: str = "stop") -> list[Event]:
+        """End the stream: complete the last hop with silence and close the open labels at the last real sample."""
+        if self._ended:
+            return []
+        total = self.samples
+        pending = int(self._state["pending"][0])
+        tail = np.zeros((self.model.front_end.hop_samples - pending) if pending else 0, np.float32)
+        events = [_clamped(event, total) for event in self._advance(tail)]
+        events += self._close(reason, total)
+        self._ended = True
+        return events
+
+    def release(self, reason: str) -> list[Event]:
+        """Close the open labels now, for `reason`; the stream goes on."""
+        return self._close(reason, self.samples)
+
+    def _advance(self, samples: NDArray[np.float32]) -> list[Event]:
+        decided: list[Event] = []
+        at = 0
+        while at < len(samples):
+            at, count = advance(
+                self._ear, self._net, self._rules, self._state, self._scratch, samples, at, self._events, self.trace
+            )
+            decided += [self._event(raw) for raw in self._events[:count]]
+        return decided
+
+    def _event(self, raw: np.void) -> Event:
+        return Event(
+            phase=latch.PHASES[raw["phase"]],  # type: ignore[arg-type]
+            label=self.model.labels[raw["label"]],
+            onset_sample=int(raw["onset"]),
+            offset_sample=None if raw["phase"] == latch.ONSET else int(raw["offset"]),
+            decided_sample=int(raw["decided"]),
+            score=score_of(float(raw["v"])),
+            peak=score_of(float(raw["peak"])),
+            threshold=self.settings.on[raw["label"]],
+            reason=None if raw["phase"] == latch.ONSET else "decay",
+        )
+
+    def _close(self, reason: str, at_sample: int) -> list[Event]:
+        state = self._state[0]
+        evidence = state["v"][-len(self.model.labels) :]
+        closed = []
+        for i in np.flatnonzero(state["is_on"]):
+            closed.append(
+                Event(
+                    phase="offset",
+                    label=self.model.labels[i],
+                    onset_sample=int(state["onset"][i]),
+                    offset_sample=at_sample,
+                    decided_sample=at_sample,
+                    score=score_of(float(evidence[i])),
+                    peak=score_of(float(state["peak"][i])),
+                    threshold=self.settings.on[i],
+                    reason=reason,
+                )
+            )
+            state["is_on"][i] = 0
+            state["rise"][i] = state["frame"]
+        return closed
+
+
+def default_settings(model: Model) -> LatchSettings:
+    """The model's own thresholds, every label enabled."""
+    return LatchSettings(on=model.on, off=model.off, enabled=(True,) * len(model.labels))
+
+
+def _clamped(event: Event, total: int) -> Event:
+    """An event decided in the silence that completed the last hop belongs to the last real sample."""
+    offset = None if event.offset_sample is None else min(event.offset_sample, total)
+    return Event(
+        phase=event.phase,
+        label=event.label,
+        onset_sample=min(event.onset_sample, total),
+        offset_sample=offset,
+        decided_sample=min(event.decided_sample, total),
+        score=event.score,
+        peak=event.peak,
+        threshold=event.threshold,
+        reason=event.reason,
+    )
