@@ -37,25 +37,25 @@ def mel_table(config: FrontEnd) -> BandTable:
 
     Where a triangle would be narrower than a bin, its flanks are widened to one bin, so that no band is empty.
     """
-    edges_mel = np.linspace(mel(np.float64(config.low_hz)), mel(np.float64(config.high_hz)), config.bands + 2)
+    edges_mel = np.linspace(*mel(np.array([config.low_hz, config.high_hz])), config.bands + 2)
     edges = 700.0 * (10.0 ** (edges_mel / 2595.0) - 1.0)
     bin_hz = config.sample_rate_hz / config.frame_samples
     bins = np.arange(config.frame_samples // 2 + 1) * bin_hz
-    first, count, offset, weights = [], [], [], []
+    first: list[int] = []
+    weights: list[NDArray[np.float64]] = []
     for j in range(config.bands):
         centre = edges[j + 1]
         below = max(centre - edges[j], bin_hz)
         above = max(edges[j + 2] - centre, bin_hz)
         triangle = np.minimum(1.0 - (centre - bins) / below, 1.0 - (bins - centre) / above)
         used = np.flatnonzero(triangle > 0.0)
-        first.append(used[0])
-        count.append(used[-1] - used[0] + 1)
-        offset.append(sum(len(w) for w in weights))
+        first.append(int(used[0]))
         weights.append(triangle[used[0] : used[-1] + 1] / triangle[used].sum())
+    count = np.array([len(w) for w in weights], np.int32)
     return BandTable(
         first=np.array(first, np.int32),
-        count=np.array(count, np.int32),
-        offset=np.array(offset, np.int32),
+        count=count,
+        offset=np.cumsum(count, dtype=np.int32) - count,
         weight=np.concatenate(weights).astype(np.float32),
         centre_hz=edges[1:-1],
     )

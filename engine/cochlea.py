@@ -68,7 +68,8 @@ def fire(
     """One step of the cochlea's LIF layer: snntorch's Leaky, threshold 1, reset to zero one step late.
 
     v' = beta * (0 if v > 1 else v) + gain * drive; spike where v' > 1.
-    drive: (bands,) float32. gains: (fibre gains,) float32. v, spikes: (fibre gains * bands,), v updated, spikes written.
+    drive: (bands,) float32. gains: (fibre gains,) float32. v: (fibre gains * bands,) float32, updated. spikes: the
+    same shape, uint8, written.
     Source: snntorch.Leaky (since 0.8) with reset_mechanism="zero".
     """
     bands = drive.shape[0]

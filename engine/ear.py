@@ -13,7 +13,7 @@ from engine.bands import band_energies, follow_level, mean_energy, mel_table, no
 from engine.cochlea import derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
 from engine.fft import power_spectrum, stage_twiddles
-from engine.jit import kernel
+from engine.jit import Record, kernel
 from engine.ring import newest, push
 from engine.stft import window
 
@@ -90,7 +90,7 @@ def scratch_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
 
 
 @kernel
-def fill_hop(ear: NDArray[np.void], state: NDArray[np.void], samples: NDArray[np.float32], at: int) -> int:
+def fill_hop(ear: Record, state: Record, samples: NDArray[np.float32], at: int) -> int:
     """Push samples from `at` on until the hop is complete or they end; returns the index after the last one used."""
     count = min(ear.hop - state.pending, samples.shape[0] - at)
     push(state.ring, state.written, samples, at, count)
@@ -100,7 +100,7 @@ def fill_hop(ear: NDArray[np.void], state: NDArray[np.void], samples: NDArray[np
 
 
 @kernel
-def hear_frame(ear: NDArray[np.void], state: NDArray[np.void], scratch: NDArray[np.void]) -> None:
+def hear_frame(ear: Record, state: Record, scratch: Record) -> None:
     """One frame, ring to cochlea spikes. ear, state, scratch: records of the dtypes above."""
     start = newest(state.ring, state.written, ear.window.shape[0])
     power_spectrum(state.ring, start, ear.window, ear.twiddle, scratch.work, scratch.power)
@@ -123,9 +123,9 @@ def hear_frame(ear: NDArray[np.void], state: NDArray[np.void], scratch: NDArray[
 
 @kernel
 def _hear(
-    ear: NDArray[np.void],
-    state: NDArray[np.void],
-    scratch: NDArray[np.void],
+    ear: Record,
+    state: Record,
+    scratch: Record,
     samples: NDArray[np.float32],
     features: NDArray[np.float32],
     spikes: NDArray[np.uint8],

@@ -1,4 +1,4 @@
-"""What the engine says: a label turned on, turned off, or was taken back. Knows samples; nothing of UTC, ids or JSON."""
+"""What the engine says: a label turned on, turned off, or was taken back. Knows samples; nothing of UTC or JSON."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -12,6 +12,10 @@ import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# An element of a numpy structured array, or such an array, as kernels see it: fields are attributes, which numba knows
+# and numpy's types do not. Sizes of nested arrays are part of the type, so the compiler knows every loop's length.
+Record = Any
+
 OPTIONS: dict[str, Any] = {
     "nogil": True,  # sessions run on threads; a kernel never needs the interpreter
     "fastmath": False,  # reassociation and fused multiply-add would break bit equality with snntorch

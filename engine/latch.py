@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import kernel
+from engine.jit import Record, kernel
 
 ONSET, OFFSET, RETRACT = 0, 1, 2
 PHASES = ("onset", "offset", "retract")
@@ -108,13 +108,13 @@ def state_fields(labels: int) -> list[tuple[object, ...]]:
 def latch_step(
     v: NDArray[np.float32],
     first: int,
-    settings: NDArray[np.void],
-    state: NDArray[np.void],
+    settings: Record,
+    state: Record,
     frame: int,
     attack: int,
     lookback: int,
     hop: int,
-    events: NDArray[np.void],
+    events: Record,
     count: int,
 ) -> int:
     """Let every latch decide on one frame; returns the number of events now in `events`.

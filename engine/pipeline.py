@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine import ear, latch
 from engine.ear import NEVER, checked, fill_hop, hear_frame
 from engine.events import Event
-from engine.jit import kernel
+from engine.jit import Record, kernel
 from engine.latch import LatchSettings, latch_step, score_of, settings_record
 from engine.lif import RESETS
 from engine.network import network_step
@@ -26,15 +26,15 @@ BLOCK_FRAMES = 64  # frames for which the event buffer has room
 
 @kernel
 def advance(
-    ear: NDArray[np.void],
-    net: NDArray[np.void],
-    settings: NDArray[np.void],
-    state: NDArray[np.void],
-    scratch: NDArray[np.void],
+    ear: Record,
+    net: Record,
+    settings: Record,
+    state: Record,
+    scratch: Record,
     samples: NDArray[np.float32],
     at: int,
-    events: NDArray[np.void],
-    trace: NDArray[np.void],
+    events: Record,
+    trace: Record,
 ) -> tuple[int, int]:
     """Hear `samples[at:]`, frame by frame; stop early when `events` could overflow.
 
@@ -113,14 +113,15 @@ class Pipeline:
         labels = len(model.labels)
         self._ear = ear.parameters(config)
         self._net = _network(model)
+        # The ear's fields come last: numba takes a record that begins like another for its subtype, and warns.
         state: list[tuple[Any, ...]] = [
-            *ear.state_fields(config),
             ("v", np.float32, (model.neurons,)),  # membrane potentials, layer after layer; the labels' are the last
             ("spikes", np.uint8, (model.neurons,)),  # of the last frame
             *latch.state_fields(labels),
+            *ear.state_fields(config),
         ]
         widest = max(layer.weight.shape[1] for layer in model.layers)
-        scratch = [*ear.scratch_fields(config), ("current", np.float32, (widest,))]
+        scratch = [("current", np.float32, (widest,)), *ear.scratch_fields(config)]
         trace = [
             ("level", np.float32),  # mean band energy: power, full scale near 1
             ("energy", np.float32, (config.bands,)),
