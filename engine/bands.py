@@ -5,6 +5,7 @@ to the bit for levels a power of two apart. A gain for each band (PCEN) would fl
 Only + * / sqrt, so the same bits come out on every CPU.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +28,9 @@ class BandTable:
     centre_hz: NDArray[np.float64]  # (bands,)
 
 
-def mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+def mel(hz: float) -> float:
     """Hertz to mel. Source: O'Shaughnessy 1987, 2595 log10(1 + f / 700)."""
-    return 2595.0 * np.log10(1.0 + hz / 700.0)
+    return 2595.0 * math.log10(1.0 + hz / 700.0)
 
 
 def mel_table(config: FrontEnd) -> BandTable:
@@ -37,7 +38,7 @@ def mel_table(config: FrontEnd) -> BandTable:
 
     Where a triangle would be narrower than a bin, its flanks are widened to one bin, so that no band is empty.
     """
-    edges_mel = np.linspace(*mel(np.array([config.low_hz, config.high_hz])), config.bands + 2)
+    edges_mel = np.linspace(mel(config.low_hz), mel(config.high_hz), config.bands + 2)
     edges = 700.0 * (10.0 ** (edges_mel / 2595.0) - 1.0)
     bin_hz = config.sample_rate_hz / config.frame_samples
     bins = np.arange(config.frame_samples // 2 + 1) * bin_hz

@@ -1,0 +1,39 @@
+# Two commands do everything: `make run` and `make test`. Both make .venv and install what they need.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+
+.PHONY: run test check bench clean
+
+run: .venv/run.stamp  ## the service and its page on http://127.0.0.1:8000, with the shipped model
+	@$(BIN)/spiccato serve $(ARGS)
+
+test: check  ## check, then every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/test.stamp  ## style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: .venv/test.stamp  ## what a frame costs, beside snntorch stepping the same network in the same run
+	@$(BIN)/python -m tests.bench_engine $(ARGS)
+
+clean:  ## everything that these targets made
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/run.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Spiccato needs Python 3.11 or newer; this is " + sys.version.split()[0])'
+	@tools/debian-packages run
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "installing Spiccato into .venv"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp
+	@tools/debian-packages test
+	@echo "installing the test and training tools into .venv (PyTorch among them)"
+	@$(PIP) --editable '.[train,test]'
+	@touch $@

@@ -1,0 +1,13 @@
+"""Compile every kernel that a model's streams need, before the first of them. Knows no sound but silence."""
+
+import numpy as np
+
+from engine.pipeline import Pipeline
+from engine.weights import Model
+
+
+def warm(model: Model) -> None:
+    """Run one stream over a few hops of silence: from a warm cache in well under a second, cold in a few."""
+    pipeline = Pipeline(model)
+    pipeline.feed(np.zeros(3 * model.front_end.hop_samples, np.float32))
+    pipeline.flush()
