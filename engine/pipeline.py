@@ -6,6 +6,7 @@ State is one record, parameters another; a chunk of any size is one call into th
 chunking gives bit-identical events.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -185,9 +186,9 @@ class Pipeline:
         self._ended = True
         return events
 
-    def release(self, reason: str) -> list[Event]:
-        """Close the open labels now, for `reason`; the stream goes on."""
-        return self._close(reason, self.samples)
+    def release(self, reason: str, labels: Collection[str] | None = None) -> list[Event]:
+        """Close the open labels now (or only those of `labels`), for `reason`; the stream goes on."""
+        return self._close(reason, self.samples, labels)
 
     def _advance(self, samples: NDArray[np.float32]) -> list[Event]:
         decided: list[Event] = []
@@ -212,11 +213,13 @@ class Pipeline:
             reason=None if raw["phase"] == latch.ONSET else "decay",
         )
 
-    def _close(self, reason: str, at_sample: int) -> list[Event]:
+    def _close(self, reason: str, at_sample: int, labels: Collection[str] | None = None) -> list[Event]:
         state = self._state[0]
         evidence = state["v"][-len(self.model.labels) :]
         closed = []
         for i in np.flatnonzero(state["is_on"]):
+            if labels is not None and self.model.labels[i] not in labels:
+                continue
             closed.append(
                 Event(
                     phase="offset",

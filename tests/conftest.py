@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from engine.weights import Model, load, save
+from tests.live_server import orchestra_server, server
 from tests.toy import toy_model
+
+__all__ = ["orchestra_server", "server"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -1,0 +1,79 @@
+"""The one place where the service is wired: routes, errors, start and stop."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from server import info, live
+from server.errors import Code, Refusal
+from server.origin import SameOrigin
+from server.service import Service
+from server.settings import ROOT, Settings
+from server.version import VERSION
+
+log = logging.getLogger("spiccato.app")
+
+WS_MAX_BYTES = 32 * 1024 * 1024  # above every `max_chunk_bytes`, so that our own answer names the limit
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Raises engine.weights.ModelError where the model file cannot be used."""
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(service.warm())
+        yield
+        await warming
+        service.close()
+
+    app = FastAPI(title="Spiccato", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service = service
+    app.add_middleware(SameOrigin)
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(Exception, _failed)
+    app.include_router(live.router)
+    app.include_router(info.router)
+    app.mount("/", StaticFiles(directory=ROOT / "client" / "web", html=True))
+    return app
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return live.refused(error)
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    return live.refused(Refusal(Code.INTERNAL, "the server failed on this request; the log says why"))
+
+
+class Server(uvicorn.Server):
+    """uvicorn, except that when it stops every session first sends its last events and its summary."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        service: Service = self.config.app.state.service  # type: ignore[union-attr]
+        await service.drain()
+        await super().shutdown(sockets)
+
+
+def server(settings: Settings) -> Server:
+    """The app on uvicorn, ready to `run()`. Logging is the caller's."""
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=WS_MAX_BYTES,
+        ws_per_message_deflate=False,  # PCM does not compress, and it costs more CPU than the engine
+        server_header=False,
+    )
+    return Server(config)

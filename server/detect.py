@@ -1,0 +1,67 @@
+"""What a client asks to detect, checked against the model's labels, as the latch's settings. Knows no session."""
+
+from dataclasses import replace
+
+from engine.latch import LatchSettings
+from engine.weights import Model
+from server.errors import Code
+from server.protocol import Detect, EffectiveDetect, EffectiveThresholds, Mistake, shown
+
+
+class Mistaken(Exception):
+    """What was asked does not fit the model."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__(mistakes[0].message)
+        self.mistakes = mistakes
+
+
+def applied(model: Model, base: LatchSettings, asked: Detect) -> LatchSettings:
+    """`base` changed by what was asked. Raises Mistaken naming everything that does not fit."""
+    mistakes: list[Mistake] = []
+    known = f"the labels of {model.id} are {', '.join(model.labels)}"
+
+    def check(path: str, label: str) -> bool:
+        if label in model.labels:
+            return True
+        message = f"{path}: {shown(label)} is not a label; {known}"
+        mistakes.append(Mistake(path=path, code=Code.UNKNOWN_LABEL, message=message))
+        return False
+
+    enabled = base.enabled
+    if asked.labels is not None:
+        wanted = {label for i, label in enumerate(asked.labels) if check(f"detect.labels.{i}", label)}
+        enabled = tuple(label in wanted for label in model.labels)
+
+    on, off = list(base.on), list(base.off)
+    for label, thresholds in asked.thresholds.items():
+        path = f"detect.thresholds.{shown(label)[1:-1]}"
+        if not check(path, label):
+            continue
+        i = model.labels.index(label)
+        on[i] = on[i] if thresholds.on is None else thresholds.on
+        off[i] = off[i] if thresholds.off is None else thresholds.off
+        if not off[i] < on[i]:
+            message = f"{path}: on={on[i]:g}, off={off[i]:g}: off must be below on"
+            mistakes.append(Mistake(path=path, code=Code.BAD_THRESHOLDS, message=message))
+    if mistakes:
+        raise Mistaken(mistakes)
+    return replace(
+        base,
+        on=tuple(on),
+        off=tuple(off),
+        enabled=enabled,
+        min_on_ms=base.min_on_ms if asked.min_on_ms is None else asked.min_on_ms,
+        min_off_ms=base.min_off_ms if asked.min_off_ms is None else asked.min_off_ms,
+    )
+
+
+def effective(model: Model, settings: LatchSettings) -> EffectiveDetect:
+    """The settings in force, as told to the client: the labels that are on, with their thresholds."""
+    on = [i for i, enabled in enumerate(settings.enabled) if enabled]
+    return EffectiveDetect(
+        labels=[model.labels[i] for i in on],
+        thresholds={model.labels[i]: EffectiveThresholds(on=settings.on[i], off=settings.off[i]) for i in on},
+        min_on_ms=settings.min_on_ms,
+        min_off_ms=settings.min_off_ms,
+    )

@@ -1,0 +1,86 @@
+"""What a session tells between events: level, scores, frames, each at its own rate by the sample clock.
+
+Knows the stream's meters and the engine's trace; nothing of sequence numbers or sockets.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.latch import score_of
+from engine.pipeline import TRACE_FRAMES
+from server.frames import DB_CEIL, DB_FLOOR, EVIDENCE_SCALE, FrameLayout, layout, pack
+from server.hearing import Hearing
+from server.level import LevelMeter
+from server.protocol import Emit, FrameInfo, Level, Scores
+
+
+class Emitter:
+    def __init__(self, hearing: Hearing, emit: Emit) -> None:
+        self._hearing = hearing
+        self._meter = LevelMeter()
+        self._level_samples = hearing.rate_hz / emit.levels_hz if emit.levels_hz else None
+        self._scores_every = layout(hearing.model, emit.scores_hz).every if emit.scores_hz else None
+        self._layout: FrameLayout | None = layout(hearing.model, emit.frames_hz) if emit.frames_hz else None
+        self._told = 0  # engine frames of this stretch that were looked at
+
+    def frame_info(self) -> FrameInfo | None:
+        form = self._layout
+        if form is None:
+            return None
+        return FrameInfo(
+            bands=form.bands,
+            spikes=form.spikes,
+            labels=form.labels,
+            bytes=form.bytes,
+            every=form.every,
+            db_floor=DB_FLOOR,
+            db_ceil=DB_CEIL,
+            evidence_scale=EVIDENCE_SCALE,
+        )
+
+    def restart(self) -> None:
+        """After a gap the engine counts its frames anew."""
+        self._told = 0
+
+    def chunk(self, samples: NDArray[np.float32]) -> list[Level]:
+        """After each chunk, (n, channels): at most one level, of all that came since the last."""
+        if self._level_samples is None:
+            return []
+        self._meter.feed(samples)
+        if self._meter.samples < self._level_samples:
+            return []
+        rms, peak, clipped = self._meter.read()
+        return [Level(sample=self._hearing.sample, rms_dbfs=rms, peak_dbfs=peak, clipped=clipped)]
+
+    def block(self) -> list[Scores | bytes]:
+        """After each block that the engine heard: the newest scores if due, and all frames that are due."""
+        pipeline = self._hearing.pipeline
+        first, self._told = self._told, pipeline.frames
+        outs: list[Scores | bytes] = []
+        if self._scores_every is not None:
+            due = _last_multiple(first, self._told, self._scores_every)
+            if due is not None:
+                evidence = pipeline.trace[due % TRACE_FRAMES]["evidence"]
+                top = sorted(
+                    (
+                        (label, round(score_of(float(v)), 4))
+                        for label, v in zip(self._hearing.model.labels, evidence, strict=True)
+                    ),
+                    key=lambda pair: -pair[1],
+                )
+                outs.append(Scores(sample=self._sample_of(due + 1), top=top))
+        if self._layout is not None:
+            start = -(-first // self._layout.every) * self._layout.every
+            wanted = np.arange(start, self._told, self._layout.every)
+            if len(wanted):
+                outs.append(pack(pipeline.trace[wanted % TRACE_FRAMES], self._sample_of(start)))
+        return outs
+
+    def _sample_of(self, frame: int) -> int:
+        return self._hearing.clock(frame * self._hearing.model.front_end.hop_samples)
+
+
+def _last_multiple(first: int, end: int, step: int) -> int | None:
+    """The greatest multiple of `step` in first..end (end excluded), or None."""
+    last = (end - 1) // step * step
+    return last if last >= first else None

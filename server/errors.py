@@ -1,0 +1,110 @@
+"""What can be wrong, by name: each error code with its close code, its HTTP status and what to do about it.
+
+Knows the codes; nothing of sockets. `Refusal` is the one exception that means "the caller's fault, told to the caller".
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Close(IntEnum):
+    """WebSocket close codes that the server sends."""
+
+    DONE = 1000  # after `summary`
+    SHUTDOWN = 1001  # the server stops
+    TOO_LARGE = 1009  # one message over the limit
+    BAD_MESSAGE = 4400  # message, configuration or audio that cannot be used
+    IDLE = 4408  # nothing came for too long
+    ENCODING = 4415  # encoding not supported
+    INTERNAL = 4500  # our own fault
+
+
+class Code(StrEnum):
+    """Error codes, the same in WebSocket `error` messages and REST error bodies."""
+
+    BAD_JSON = "bad_json"
+    BAD_MESSAGE = "bad_message"
+    UNKNOWN_MESSAGE_TYPE = "unknown_message_type"
+    ALREADY_STARTED = "already_started"
+    AUDIO_BEFORE_START = "audio_before_start"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
+    SAMPLE_RATE_OUT_OF_RANGE = "sample_rate_out_of_range"
+    BAD_CHANNELS = "bad_channels"
+    UNKNOWN_LABEL = "unknown_label"
+    BAD_THRESHOLDS = "bad_thresholds"
+    EMPTY_CHUNK = "empty_chunk"
+    PARTIAL_SAMPLE = "partial_sample"
+    NON_FINITE_SAMPLE = "non_finite_sample"
+    SAMPLE_OUT_OF_RANGE = "sample_out_of_range"
+    CHUNK_TOO_LARGE = "chunk_too_large"
+    IDLE = "idle"
+    RATE_MISMATCH = "rate_mismatch"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    TOO_MANY_UPLOADS = "too_many_uploads"
+    STARTING = "starting"
+    TOO_MANY_SOURCES = "too_many_sources"
+    SOURCE_EXISTS = "source_exists"
+    UNKNOWN_SOURCE = "unknown_source"
+    FOREIGN_ORIGIN = "foreign_origin"
+    UPLOAD_TOO_LARGE = "upload_too_large"
+    NO_FILE = "no_file"
+    EMPTY_FILE = "empty_file"
+    UNDECODABLE = "undecodable"
+    NO_AUDIO = "no_audio"
+    TRUNCATED = "truncated"
+    TOO_MANY_CHANNELS = "too_many_channels"
+    AUDIO_TOO_LONG = "audio_too_long"
+    DECODE_TIMEOUT = "decode_timeout"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How an error code ends what it belongs to."""
+
+    close: Close = Close.BAD_MESSAGE
+    http: int = 400
+    retryable: bool = False  # the same again may succeed later
+
+
+HANDLING: dict[Code, Handling] = {
+    Code.UNSUPPORTED_ENCODING: Handling(close=Close.ENCODING),
+    Code.CHUNK_TOO_LARGE: Handling(close=Close.TOO_LARGE),
+    Code.IDLE: Handling(close=Close.IDLE, retryable=True),
+    Code.TOO_MANY_SESSIONS: Handling(http=503, retryable=True),
+    Code.TOO_MANY_UPLOADS: Handling(http=503, retryable=True),
+    Code.STARTING: Handling(http=503, retryable=True),
+    Code.TOO_MANY_SOURCES: Handling(http=409),
+    Code.SOURCE_EXISTS: Handling(http=409),
+    Code.UNKNOWN_SOURCE: Handling(http=404),
+    Code.FOREIGN_ORIGIN: Handling(http=403),
+    Code.UPLOAD_TOO_LARGE: Handling(http=413),
+    Code.EMPTY_FILE: Handling(http=422),
+    Code.UNDECODABLE: Handling(http=415),
+    Code.NO_AUDIO: Handling(http=422),
+    Code.TRUNCATED: Handling(http=422),
+    Code.TOO_MANY_CHANNELS: Handling(http=422),
+    Code.SAMPLE_RATE_OUT_OF_RANGE: Handling(http=422),
+    Code.NON_FINITE_SAMPLE: Handling(http=422),
+    Code.SAMPLE_OUT_OF_RANGE: Handling(http=422),
+    Code.AUDIO_TOO_LONG: Handling(http=413),
+    Code.DECODE_TIMEOUT: Handling(http=422),
+    Code.INTERNAL: Handling(close=Close.INTERNAL, http=500, retryable=True),
+}
+
+
+class Refusal(Exception):
+    """Something from outside cannot be used; `message` names the value and the limit."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def handling(self) -> Handling:
+        return HANDLING.get(self.code, Handling())
+
+    def body(self) -> dict[str, dict[str, object]]:
+        """The REST error body."""
+        return {"error": {"code": self.code, "message": self.message, "retryable": self.handling.retryable}}

@@ -1,0 +1,147 @@
+"""Mono samples at the declared rate in, wire events out, on one clock that goes on across gaps.
+
+Holds resampler and engine of one stream and maps the engine's clock to the stream's. Knows nothing of messages,
+sockets, encodings or files. A stretch is audio without a gap: UTC is anchored once in each.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import events as engine_events
+from engine.latch import LatchSettings
+from engine.pipeline import TRACE_FRAMES, Pipeline
+from engine.weights import Model
+from server.ingest import Resampler
+from server.protocol import Event
+from server.tally import Tally
+from server.ulid import ulid
+
+BLOCK_FRAMES = TRACE_FRAMES // 2  # fed at once, so that the trace still holds all of them
+ARRIVALS = 256  # chunks whose arrival is remembered, to tell latencies
+
+
+class Hearing:
+    def __init__(
+        self,
+        model: Model,
+        rate_hz: int,
+        source: str,
+        settings: LatchSettings | None = None,
+        *,
+        live: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+        utc: Callable[[], float] = time.time,
+    ) -> None:
+        self.model = model
+        self.rate_hz = rate_hz
+        self.pipeline = Pipeline(model, settings)
+        self.tally = Tally(rate_hz)
+        self.sample = 0  # the clock: samples at the declared rate, lost ones counted
+        self.heard = 0  # the same without the lost ones
+        self._source = source
+        self._live = live
+        self._monotonic = monotonic
+        self._utc = utc
+        self._engine_rate_hz = model.front_end.sample_rate_hz
+        self._resampler = Resampler(rate_hz, self._engine_rate_hz)
+        self._base = 0  # clock at the stretch's first sample
+        self._anchor_s: float | None = None  # UTC of the stretch's first sample; None before it came
+        self._open: dict[str, str] = {}  # label to the id of its open event
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # (clock after the chunk, arrival)
+
+    def feed(self, mono: NDArray[np.float32], arrived: float = 0.0) -> Iterator[list[Event]]:
+        """Hear a chunk that came at `arrived` (monotonic), block by block: after each, its events.
+
+        The whole chunk is accepted at once; the caller iterates to the end.
+        """
+        if self._anchor_s is None:
+            self._anchor_s = self._utc() - len(mono) / self.rate_hz
+        self.sample += len(mono)
+        self.heard += len(mono)
+        self._arrivals.append((self.sample, arrived))
+        return self._hear(self._resampler.feed(mono))
+
+    def _hear(self, samples: NDArray[np.float32]) -> Iterator[list[Event]]:
+        block = BLOCK_FRAMES * self.model.front_end.hop_samples
+        for at in range(0, len(samples), block):
+            yield [self._event(event) for event in self.pipeline.feed(samples[at : at + block])]
+
+    def release(self, reason: str, labels: Collection[str] | None = None) -> list[Event]:
+        """Close the open labels now (or only those of `labels`); the stream goes on."""
+        return [self._event(event) for event in self.pipeline.release(reason, labels)]
+
+    def gap(self, samples: int) -> list[Event]:
+        """`samples` at the declared rate were lost here: close what is open, let the clock go on, start afresh."""
+        events = self.finish("gap")
+        self.pipeline.reset()
+        self._resampler = Resampler(self.rate_hz, self._engine_rate_hz)
+        self.sample += samples
+        self._base = self.sample
+        self._anchor_s = None
+        self._arrivals.clear()
+        return events
+
+    def finish(self, reason: str) -> list[Event]:
+        """The end of the stretch: hear what the resampler holds, close the open labels."""
+        events = [event for block in self._hear(self._resampler.flush()) for event in block]
+        return events + [self._event(event) for event in self.pipeline.flush(reason)]
+
+    @property
+    def open_events(self) -> int:
+        return len(self._open)
+
+    def clock(self, engine_sample: int) -> int:
+        """An engine sample of this stretch on the stream's clock; never beyond the last sample that came."""
+        return min(self._base + engine_sample * self.rate_hz // self._engine_rate_hz, self.sample)
+
+    def ms(self, sample: int) -> float:
+        return round(sample * 1000 / self.rate_hz, 3)
+
+    def _event(self, event: engine_events.Event) -> Event:
+        now = self._utc()
+        if event.phase == "onset":
+            self._open[event.label] = ulid(now)
+            event_id = self._open[event.label]
+        else:
+            event_id = self._open.pop(event.label)
+        onset = self.clock(event.onset_sample)
+        offset = None if event.offset_sample is None else self.clock(event.offset_sample)
+        decided = self.clock(event.decided_sample)
+        by_evidence = event.reason in (None, "decay")
+        wire = Event(
+            event_id=event_id,
+            source=self._source,
+            label=event.label,
+            phase=event.phase,
+            is_final=event.phase != "onset",
+            score=round(event.score, 6),
+            peak=round(event.peak, 6),
+            threshold=event.threshold,
+            onset_sample=onset,
+            onset_ms=self.ms(onset),
+            offset_sample=offset,
+            offset_ms=None if offset is None else self.ms(offset),
+            decided_sample=decided,
+            latency_ms=self._latency_ms(decided) if self._live and by_evidence else None,
+            utc_onset=self.utc(onset) if self._live else None,
+            model=self.model.id,
+            reason=event.reason,
+        )
+        self.tally.add(wire)
+        return wire
+
+    def _latency_ms(self, decided: int) -> float:
+        """From the arrival of the chunk that brought sample `decided` until now: the resampler's delay is in it."""
+        arrived = next((at for end, at in self._arrivals if end >= decided), self._arrivals[-1][1])
+        return round((self._monotonic() - arrived) * 1000, 3)
+
+    def utc(self, sample: int) -> str:
+        """ISO 8601, milliseconds, of a sample of this stretch."""
+        anchor = self._utc() if self._anchor_s is None else self._anchor_s
+        moment = datetime.fromtimestamp(anchor + (sample - self._base) / self.rate_hz, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

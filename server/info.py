@@ -1,0 +1,62 @@
+"""What a client may know without a session: labels, formats, limits, versions, schemas, health."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from engine.pipeline import default_settings
+from server.detect import effective
+from server.ingest import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
+from server.protocol import PROTOCOL, dumped, schema
+from server.service import Service
+from server.session import model_info
+from server.version import VERSION
+
+router = APIRouter()
+
+
+@router.get("/v1/info")
+async def info(request: Request) -> dict[str, Any]:
+    service: Service = request.app.state.service
+    settings = service.settings
+    return {
+        "service": "spiccato",
+        "version": VERSION,
+        "protocol": PROTOCOL,
+        "model": dumped(model_info(service.model)),
+        "detect": dumped(effective(service.model, default_settings(service.model))),
+        "hop_ms": service.model.front_end.hop_s * 1000,
+        "stream": {
+            "encodings": list(SAMPLE_BYTES),
+            "sample_rate": [MIN_RATE_HZ, MAX_RATE_HZ],
+            "channels": [1, MAX_CHANNELS],
+            "sessions": len(service.sessions),
+            "max_sessions": settings.max_sessions,
+            **dumped(service.limits),
+        },
+        "upload": {
+            "formats": ["wav", "flac", "ogg", "mp3", "m4a"],
+            "max_bytes": settings.max_upload_bytes,
+            "max_audio_s": settings.max_upload_s,
+            "max_channels": settings.max_upload_channels,
+        },
+    }
+
+
+@router.get("/v1/schema")
+async def schemas() -> dict[str, Any]:
+    return schema()
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> JSONResponse:
+    """The model is loaded and every kernel is compiled."""
+    ready = request.app.state.service.ready
+    return JSONResponse({"status": "ready" if ready else "starting"}, 200 if ready else 503)

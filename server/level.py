@@ -1,0 +1,41 @@
+"""How loud the sound is: level and peak in dBFS, clipped samples. Knows samples, not when to tell."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.ingest import CLIP
+
+
+class LevelMeter:
+    """Collects until `read`, which starts anew. Digital silence is None, never 0 dB."""
+
+    def __init__(self) -> None:
+        self.samples = 0  # of each channel, since the last read
+        self._values = 0  # of all channels
+        self._power = 0.0  # sum of squares
+        self._peak = 0.0
+        self._clipped = 0
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """samples: (n, channels) float32, full scale +-1."""
+        flat = samples.ravel()
+        peak = float(np.abs(flat).max())
+        self.samples += len(samples)
+        self._values += flat.size
+        self._power += float(np.dot(flat, flat))
+        self._peak = max(self._peak, peak)
+        if peak >= CLIP:
+            self._clipped += int(np.count_nonzero(np.abs(flat) >= CLIP))
+
+    def read(self) -> tuple[float | None, float | None, int]:
+        """RMS in dBFS, peak in dBFS, clipped samples since the last read."""
+        mean = self._power / self._values if self._values else 0.0
+        answer = _decibels(math.sqrt(mean)), _decibels(self._peak), self._clipped
+        self.__init__()  # type: ignore[misc]
+        return answer
+
+
+def _decibels(amplitude: float) -> float | None:
+    return round(20.0 * math.log10(amplitude), 2) if amplitude > 0.0 else None

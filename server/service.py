@@ -1,0 +1,97 @@
+"""What the endpoints share: settings, the model, the engine's threads, who is connected. Knows no protocol.
+
+The model is loaded and the kernels are warmed in the background; `ready` says when that is done.
+"""
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from engine import weights
+from engine.weights import Model
+from server.emit import Emitter
+from server.errors import Code, Refusal
+from server.hearing import Hearing
+from server.inbox import Inbox
+from server.protocol import Emit, Limits
+from server.settings import Settings
+
+log = logging.getLogger("spiccato.service")
+
+DRAIN_S = 10.0  # how long sessions get to send their last events when the server stops
+
+
+class Service:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.model: Model = weights.load(settings.model)
+        self.ready = False
+        self.pool = ThreadPoolExecutor(settings.threads, "engine")
+        self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
+        self.uploads = 0  # being received, decoded or heard
+        self.sessions: set[Inbox] = set()
+        self._no_sessions = asyncio.Event()
+
+    @property
+    def limits(self) -> Limits:
+        s = self.settings
+        return Limits(max_chunk_bytes=s.max_chunk_bytes, queue_ms=s.queue_ms, stall_ms=s.stall_ms, idle_s=s.idle_s)
+
+    async def warm(self) -> None:
+        """Compile every kernel by hearing a moment of noise; then the service is ready."""
+        began = time.monotonic()
+        await asyncio.get_running_loop().run_in_executor(self.pool, _hear_noise, self.model)
+        self.ready = True
+        log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
+
+    def check_ready(self) -> None:
+        if not self.ready:
+            raise Refusal(Code.STARTING, "the kernels are still being compiled: try again in a few seconds")
+
+    def admit(self) -> None:
+        """Raises Refusal where there is no room for one more session."""
+        self.check_ready()
+        if len(self.sessions) >= self.settings.max_sessions:
+            raise Refusal(
+                Code.TOO_MANY_SESSIONS,
+                f"{len(self.sessions)} sessions are open: the limit is {self.settings.max_sessions}",
+            )
+
+    def enter(self, inbox: Inbox) -> None:
+        self.sessions.add(inbox)
+        self._no_sessions.clear()
+
+    def leave(self, inbox: Inbox) -> None:
+        self.sessions.discard(inbox)
+        if not self.sessions:
+            self._no_sessions.set()
+
+    async def drain(self) -> None:
+        """End every session, so that each sends its last events and its summary before the server stops."""
+        if not self.sessions:
+            return
+        log.info("drain sessions=%d", len(self.sessions))
+        for inbox in self.sessions:
+            inbox.close("shutdown")
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._no_sessions.wait()
+        except TimeoutError:
+            log.warning("drain unfinished=%d after_s=%g", len(self.sessions), DRAIN_S)
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.upload_pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _hear_noise(model: Model) -> None:
+    rate = model.front_end.sample_rate_hz
+    noise = np.random.default_rng(0).standard_normal(rate // 4).astype(np.float32) * np.float32(0.1)
+    hearing = Hearing(model, rate, "warm-up")
+    emitter = Emitter(hearing, Emit(frames_hz=100))
+    for _ in hearing.feed(noise):
+        emitter.block()
+    hearing.finish("stop")

@@ -1,0 +1,55 @@
+"""Every setting of the server, each with its default, its limits and its reason. Knows no request.
+
+Each is read from the environment as `SPICCATO_<NAME>`, so `SPICCATO_PORT=9000` sets `port`.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SPICCATO_", frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
+    model: Path = Field(
+        default=ROOT / "models" / "weights" / "orchestra.safetensors",
+        description="the model file that every session uses",
+    )
+    threads: int = Field(default=2, ge=1, le=64, description="threads that run the engine for live sessions")
+
+    max_sessions: int = Field(
+        default=200, ge=1, le=10_000, description="live sessions at once; the next one gets HTTP 503"
+    )
+    max_chunk_bytes: int = Field(
+        default=1_048_576, ge=1_024, le=16_777_216, description="bytes of one WebSocket message"
+    )
+    queue_ms: int = Field(
+        default=2_000, ge=100, le=60_000, description="audio of one session that may wait; then the socket is not read"
+    )
+    stall_ms: int = Field(
+        default=2_000,
+        ge=100,
+        le=600_000,
+        description="without audio for this long a live source's open labels are closed",
+    )
+    idle_s: float = Field(
+        default=30.0, gt=0, le=86_400, description="a session without any message for this long is closed"
+    )
+
+    max_uploads: int = Field(default=8, ge=1, le=1_000, description="uploads at once; the next one gets HTTP 503")
+    upload_threads: int = Field(
+        default=1, ge=1, le=64, description="threads that decode and run the engine for uploads"
+    )
+    max_upload_bytes: int = Field(default=536_870_912, ge=1, description="bytes of one upload, counted as they arrive")
+    max_upload_s: float = Field(
+        default=7_200.0, gt=0, description="decoded seconds of one upload, counted while decoding"
+    )
+    max_upload_channels: int = Field(default=8, ge=1, le=32, description="channels of an uploaded file")
+    max_upload_wall_s: float = Field(
+        default=300.0, gt=0, description="seconds that decoding and hearing one upload may take"
+    )

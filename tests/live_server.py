@@ -1,0 +1,132 @@
+"""The real app on uvicorn, on a free port, in a thread of this process; and a small way to talk to it.
+
+    with live_server(model=path) as server: httpx.get(server.url + "/v1/info")
+"""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from server.app import server as make_server
+from server.service import Service
+from server.settings import Settings
+
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    url: str  # http://127.0.0.1:PORT
+    settings: Settings
+    service: Service
+
+    @property
+    def ws(self) -> str:
+        return self.url.replace("http", "ws", 1)
+
+
+@contextmanager
+def live_server(**settings: Any) -> Iterator[LiveServer]:
+    """Serve with these settings until the block ends. The port is taken before the start, so it cannot be lost."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        running = make_server(Settings(**{"port": port, **settings}))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name=f"server-{port}")
+        thread.start()
+        url = f"http://127.0.0.1:{port}"
+        try:
+            eventually(lambda: httpx.get(f"{url}/readyz").status_code == 200 or not thread.is_alive(), START_S)
+            assert thread.is_alive(), "the server stopped while starting"
+            app: Any = running.config.app
+            yield LiveServer(url, app.state.service.settings, app.state.service)
+        finally:
+            running.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive(), "the server does not stop"
+
+
+def eventually(condition: Any, seconds: float = 10.0) -> None:
+    """Poll until `condition()` is true; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        pause.wait(0.01)
+
+
+@contextmanager
+def streaming(server: LiveServer, rate: int = 16_000, **start: Any) -> Iterator[ClientConnection]:
+    """A started session. `start`: fields of the start message; `audio` defaults to mono pcm_s16le at `rate`."""
+    with connect(f"{server.ws}/v1/stream", max_size=None) as ws:
+        assert receive(ws)["type"] == "ready"
+        audio = {"encoding": "pcm_s16le", "sample_rate": rate, "channels": 1}
+        send(ws, "start", **{"audio": audio, **start})
+        yield ws
+
+
+def send(ws: ClientConnection, type: str, **fields: Any) -> None:
+    ws.send(json.dumps({"type": type, **fields}))
+
+
+def receive(ws: ClientConnection, timeout: float = 30.0) -> dict[str, Any]:
+    """The next JSON message; binary ones are skipped."""
+    while isinstance(data := ws.recv(timeout), bytes):
+        pass
+    message: dict[str, Any] = json.loads(data)
+    return message
+
+
+def until(ws: ClientConnection, type: str) -> list[dict[str, Any]]:
+    """All JSON messages up to the first of `type`, which is the last of the list."""
+    messages = [receive(ws)]
+    while messages[-1]["type"] != type:
+        messages.append(receive(ws))
+    return messages
+
+
+def stream(server: LiveServer, pcm: bytes, chunk_bytes: int = 640, rate: int = 16_000, **start: Any) -> list[Any]:
+    """A whole session: everything from `started` to `summary`."""
+    with streaming(server, rate, **start) as ws:
+        for at in range(0, len(pcm), chunk_bytes):
+            ws.send(pcm[at : at + chunk_bytes])
+        send(ws, "stop")
+        return until(ws, "summary")
+
+
+# what differs from one run to the next of the same audio
+VOLATILE = {"session", "seq", "event_id", "latency_ms", "utc_onset", "source"}
+
+
+def bare(messages: list[Any]) -> list[dict[str, Any]]:
+    """The events among the messages, without what differs from run to run: equal for the same audio, bit for bit."""
+    return [
+        {key: value for key, value in message.items() if key not in VOLATILE}
+        for message in messages
+        if isinstance(message, dict) and message["type"] == "event"
+    ]
+
+
+@pytest.fixture(scope="session")
+def server(toy_path: Path) -> Iterator[LiveServer]:
+    """The real service with the hand-made model: labels `low` and `high`."""
+    with live_server(model=toy_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def orchestra_server() -> Iterator[LiveServer]:
+    """The real service with the shipped model."""
+    if not Settings().model.exists():
+        pytest.skip(f"{Settings().model} does not exist")
+    with live_server() as running:
+        yield running
