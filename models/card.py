@@ -1,0 +1,161 @@
+"""The model card, written from a model file and nothing else: every figure in it is in the file. Knows Markdown."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.weights import load
+
+COMMAND = "spiccato train --data DIR --seed {seed} --out {name}.safetensors"
+
+CREDITS = {
+    "philharmonia": "Philharmonia Orchestra sound samples",
+    "karoryfer_guitars": "Karoryfer Samples; Martin HD28 by J. Learman",
+    "karoryfer_bassguitars": "Karoryfer Samples",
+    "karoryfer_doublebass": "D. Smolken / Karoryfer Samples",
+    "karoryfer_sax_tuba": "Karoryfer Samples",
+    "pianos": "AKAI Splendid Grand; Headroom Piano, B. Nilsson; Salamander Grand, A. Holm",
+    "mtg_solosax": "MTG, Universitat Pompeu Fabra, SFZ edition by kinwie",
+    "ixox_flute": "X. Hosxe",
+    "huberorgan": "Huber organ samples",
+    "gtown_church": "G-Town Church Sampling Project, T. Marberger",
+    "mallets": "L. Terkelsen",
+    "drumkits": "L. Muldjord, S. Greene, Karoryfer Samples, Real Music Media",
+    "mir1k": "MIR-1K, C.-L. Hsu and J.-S. R. Jang",
+    "everythingisremixed": "Software-Entwicklungskit",
+    "esc50": "ESC-50, K. J. Piczak, and the Freesound authors that it names",
+    "speech_commands_bg": "Speech Commands, P. Warden, Google; felixchenfy",
+}
+
+
+def card(path: Path) -> str:
+    """The card of the model file at `path`, as Markdown. Raises ModelError if the file cannot be used."""
+    model = load(path)
+    trained = model.trained
+    figures, recipe, data = trained["figures"], trained["recipe"], trained["data"]
+    front = model.front_end
+    layers = "-".join([str(front.fibres), *(str(layer.weight.shape[1]) for layer in model.layers)])
+    weights = sum(layer.weight.size for layer in model.layers)
+    false = figures["false_onsets"]
+    sections = [
+        f"# {model.name} {model.version}",
+        f"A spiking network that names {len(model.labels)} instruments, live. Written from the model file by"
+        " `models/card.py`: every figure here is in the file.",
+        _table(
+            ("", ""),
+            [
+                ("file", f"`{path.name}`, {path.stat().st_size} bytes"),
+                ("SHA-256", f"`{model.sha256}`"),
+                ("labels", ", ".join(f"`{label}`" for label in model.labels)),
+                (
+                    "network",
+                    f"{layers} LIF neurons, {weights} int8 weights, snntorch semantics, output beta"
+                    f" {recipe['output_beta']}",
+                ),
+                (
+                    "front end",
+                    f"{front.sample_rate_hz} Hz, frames of {front.frame_samples}, hop"
+                    f" {front.hop_samples}, {front.bands} bands, fibre gains {list(front.fibre_gains)}",
+                ),
+                ("licence", "Apache-2.0 (the weights; the recordings are not shipped)"),
+            ],
+        ),
+        "## What it is worth",
+        f"Measured through the engine on {figures['clips']} clips of libraries, or where an instrument has only one"
+        " library of physical instruments, that the network did not learn from and that set no threshold. Balanced"
+        " accuracy: the mean over the labels of the share of clips whose label has the greatest mean score since the"
+        f" note's onset; guessing gives {100 / len(model.labels):.1f} %.",
+        _table(
+            ("since onset", "balanced accuracy"),
+            [(f"{ms} ms", f"{value} %") for ms, value in figures["balanced_accuracy"].items()],
+        ),
+        "The same after 1 s at other levels and in white noise:",
+        _table(
+            ("condition", "balanced accuracy"),
+            [(name, f"{value} %") for name, value in figures["balanced_accuracy_level"].items()]
+            + [(f"{name} SNR", f"{value} %") for name, value in figures["balanced_accuracy_white_noise"].items()],
+        ),
+        "Events, with the file's thresholds, every instrument equally frequent:",
+        _table(
+            ("figure", "value"),
+            [
+                ("macro recall of events", f"{figures['macro_recall_events']} %"),
+                ("macro F1 of events", f"{figures['macro_f1_events']} %"),
+                ("note's onset to its label's onset event", _spread(figures["onset_latency_ms"])),
+                ("end of sound to offset event", _spread(figures["release_ms"])),
+                (
+                    "false onsets on speech and noise",
+                    f"{false['onsets']} in {false['hours']} h: {false['per_hour_and_label']} an hour for each label",
+                ),
+            ],
+        ),
+        "False onsets by label: " + (", ".join(f"{k} {v}" for k, v in false["labels"].items()) or "none") + ".",
+        "### Each label",
+        _table(
+            ("label", "clips", "accuracy, 1 s", "recall", "precision", "F1", "on", "off", "answered as"),
+            [
+                (
+                    label,
+                    *(row[key] for key in ("clips", "accuracy", "recall", "precision", "f1")),
+                    model.on[model.labels.index(label)],
+                    model.off[model.labels.index(label)],
+                    ", ".join(f"{name} {count}" for name, count in list(figures["confusion"][label].items())[:3]),
+                )
+                for label, row in figures["labels"].items()
+            ],
+        ),
+        "### Each library",
+        _table(
+            ("library", "clips", "labels", "balanced accuracy, 1 s"),
+            [
+                (name, row["clips"], row["labels"], f"{row['balanced_accuracy']} %")
+                for name, row in figures["libraries"].items()
+            ],
+        ),
+        "## How it was made",
+        f"Reproduce: `{COMMAND.format(seed=recipe['seed'], name=model.name)}`, with the folder of recordings that"
+        " `docs/models.md` describes and the Debian packages fluidsynth, fluid-soundfont-gm, timgm6mb-soundfont and"
+        " musescore-general-soundfont. The same data, seed, library versions and kind of CPU give the same bytes.",
+        _table(("setting", "value"), [(key, f"`{value}`") for key, value in sorted(recipe.items())]),
+        "The split is in `models/data/split.py`. Clips:",
+        _table(
+            ("part", "clips", "libraries"),
+            [
+                (part, data[part]["clips"], ", ".join(f"{k} {v}" for k, v in data[part]["libraries"].items()))
+                for part in ("train", "calibrate", "report")
+            ],
+        ),
+        "Learned from:",
+        _table(
+            ("library", "credit", "licence"),
+            [(name, CREDITS.get(name, ""), "; ".join(rows)) for name, rows in data["licences"].items()],
+        ),
+        "## Limits",
+        LIMITS,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+LIMITS = """\
+* The first model: it is wrong often, above all between neighbours of one family. Read the table of labels before
+  trusting one of them.
+* Learned from single notes, short lines and mixtures of two made from notes; judged on single notes. It has heard
+  hardly any real phrases, ensembles or recordings of a room.
+* Thresholds come from the `calibrate` half of the validation clips, the figures from the `report` half. The halves
+  are divided by physical instrument; where one instrument is more than half of a label's clips, by clip. Choices of
+  design were guided by both halves, so the figures flatter by a little.
+* `bass_guitar`, speech: one library each; other physical instruments and speakers of it validate. `viola`, `oboe`,
+  `double_bass` and `saxophone` are judged on few clips: differences of ten points there mean nothing.
+* GeneralUser GS (`waf_generalusergs`, validation) and MuseScore General (training) are by one author and may share
+  recordings; the table of libraries shows the others by themselves.
+* `voice` is singing. Speech is trained to be no label. Cor anglais, bass clarinet, contrabassoon, mandolin, electric
+  piano, timpani and other percussion belong to no label and were left out.
+* Below about -70 dBFS the engine's gate keeps the gain; quieter sounds are not heard."""
+
+
+def _spread(row: dict[str, Any]) -> str:
+    return f"median {row['median']} ms, 95 % within {row['p95']} ms" if row["events"] else "no event"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)])

@@ -1,0 +1,73 @@
+"""The fixed split: which recordings validate. Knows library and group names; nothing of sound.
+
+Whole libraries validate, because a network that has learned a library's rooms and players is useless elsewhere.
+Where an instrument has a single library, one physical instrument or speaker (`group`) of it is left out. Half of
+the validation clips, again by group, calibrate thresholds and guided the choices of design (`calibrate`); the
+card's figures come from the other half (`report`).
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Literal
+
+Part = Literal["train", "calibrate", "report"]
+
+VALIDATION_LIBRARIES = frozenset(
+    {
+        "vsco2_tonejs",
+        "waf_generalusergs",
+        "freepats",
+        "banjo_mandolin",
+        "vcsl_percussion",
+        "olpc_berklee_voice",
+        "olpc_berklee_noise",
+    }
+)
+
+# the only library of an instrument or negative: these groups of it validate
+VALIDATION_GROUPS = frozenset(
+    {
+        ("karoryfer_bassguitars", "fashionbass"),
+        ("karoryfer_bassguitars", "swagbass"),
+        ("wakeword_speech", "wakeword/alexa"),
+        ("wakeword_speech", "wakeword/computer"),
+        ("wakeword_speech", "wakeword/jarvis"),
+    }
+)
+
+
+def validates(library: str, group: str) -> bool:
+    return library in VALIDATION_LIBRARIES or (library, group) in VALIDATION_GROUPS
+
+
+def halves(members: Iterable[tuple[str, str, str]]) -> dict[str, Part]:
+    """Name of each validation clip -> its half. members: (label, group, name) of each clip.
+
+    For each label the groups, in an order drawn from their names, go one by one to the half that has fewer clips.
+    A group that is more than half of its label's clips is divided by clip instead: no other way gives two halves.
+    """
+    by_label: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for label, group, name in members:
+        by_label[label][group].append(name)
+    part: dict[str, Part] = {}
+    for groups in by_label.values():
+        total = sum(len(names) for names in groups.values())
+        whole = {group: names for group, names in groups.items() if 2 * len(names) <= total}
+        counts = {"calibrate": 0, "report": 0}
+        for group, names in groups.items():
+            if group not in whole:
+                for index, name in enumerate(sorted(names, key=_shuffled)):
+                    half: Part = "report" if index % 2 == 0 else "calibrate"
+                    part[name] = half
+                    counts[half] += 1
+        for group in sorted(whole, key=_shuffled):
+            half = "report" if counts["report"] <= counts["calibrate"] else "calibrate"
+            part.update(dict.fromkeys(whole[group], half))
+            counts[half] += len(whole[group])
+    return part
+
+
+def _shuffled(name: str) -> tuple[int, str]:
+    """A fixed order that has nothing to do with the alphabet."""
+    return zlib.crc32(name.encode()), name

@@ -1,0 +1,76 @@
+"""From a folder of recordings to a model file: the whole training command, a line a stage. Knows only the order."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.latch import LatchSettings
+from engine.weights import Model
+from models.calibrate import thresholds
+from models.data.bank import build
+from models.data.corpus import Clip, read_folder
+from models.data.ontology import LABELS
+from models.data.render import SOUNDFONTS, render_all
+from models.data.scenes import Stage
+from models.evaluate import evaluate
+from models.export import model_of
+from models.hearing import hear
+from models.train import Recipe, fit
+
+NAME = "orchestra"
+VERSION = "1.0.0"
+
+
+def make(
+    folder: Path,
+    recipe: Recipe,
+    soundfonts: tuple[Path, ...] = SOUNDFONTS,
+    report: Callable[[str], None] = lambda line: None,
+) -> Model:
+    """Read, render, train, calibrate, evaluate. The same folder, soundfonts, recipe and machine give the same bytes."""
+    clips = read_folder(folder)
+    report(f"{len(clips)} clips from {folder}")
+    rendered = render_all(soundfonts)
+    report(f"{len(rendered)} notes rendered from {len(soundfonts)} soundfonts")
+    clips += rendered
+    training = [clip for clip in clips if clip.part == "train"]
+    bank = build(Stage(training), recipe.front_end, recipe.scenes, recipe.seed)
+    report(f"{len(bank)} scenes")
+    network = fit(bank, recipe, report)
+    model = model_of(network, recipe.front_end, name=NAME, version=VERSION)
+    report("calibrating and evaluating")
+    return finished(model, clips, recipe)
+
+
+def finished(model: Model, clips: list[Clip], recipe: Recipe) -> Model:
+    """The model with thresholds from the calibration half and figures from the other."""
+    known = [clip for clip in clips if clip.part == "calibrate"]
+    on, off = thresholds(
+        hear(model, [clip for clip in known if clip.label in LABELS]),
+        hear(model, [clip for clip in known if clip.label not in LABELS]),
+    )
+    model = replace(model, on=tuple(on), off=tuple(off))
+    settings = LatchSettings(on=model.on, off=model.off, enabled=(True,) * len(on))
+    figures = evaluate(model, [clip for clip in clips if clip.part == "report"], settings)
+    trained = {"recipe": recipe.to_dict(), "data": described(clips), "figures": figures}
+    return replace(model, trained=trained)
+
+
+def described(clips: list[Clip]) -> dict[str, Any]:
+    """What the model learned from and was judged by: clips of each part, library, label and licence."""
+    parts: dict[str, Any] = {}
+    for part in ("train", "calibrate", "report"):
+        own = [clip for clip in clips if clip.part == part]
+        parts[part] = {
+            "clips": len(own),
+            "libraries": dict(sorted(Counter(clip.library for clip in own).items())),
+            "labels": dict(sorted(Counter(clip.label for clip in own).items())),
+        }
+    licences: dict[str, set[str]] = {}
+    for clip in clips:
+        if clip.part == "train":
+            licences.setdefault(clip.library, set()).add(clip.licence)
+    parts["licences"] = {library: sorted(names) for library, names in sorted(licences.items())}
+    return parts

@@ -1,0 +1,130 @@
+"""The network that learns: layers of `snntorch.Leaky`, from cochlea spikes to one membrane for each label.
+
+    hidden:  I = (1 - beta) * BatchNorm(W s)          Leaky, reset by subtraction, beta learned for each neuron
+    output:  I = OUTPUT_SCALE * (W s + b)             Leaky without reset: its membrane is the label's log-odds
+
+`fold` turns the normalised layers into plain ones on an int8 grid that training then goes on with (quantisation-aware)
+and that `export.py` writes as they are. Knows spikes; nothing of sound, labels or files.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import snntorch
+import torch
+from torch import Tensor, nn
+
+from models.lif_scan import lif_scan
+
+OUTPUT_SCALE = 2.0**-4  # a power of two, so that it moves into the grid exactly
+SHORTEST_FRAMES, LONGEST_FRAMES = 2.0, 50.0  # time constants of hidden neurons, at the start and as limits
+START_GAMMA = 2.0  # a hidden current's standard deviation, in thresholds, for a neuron without memory
+WEIGHT_LIMIT = 127  # int8
+SHIFTS = range(-8, 17)
+
+Step = Callable[[Tensor, snntorch.Leaky], tuple[Tensor, Tensor]]
+
+
+def fused(current: Tensor, neuron: snntorch.Leaky) -> tuple[Tensor, Tensor]:
+    """All frames in one numba call. current: (time, batch, neurons). Returns spikes and membranes."""
+    return lif_scan(current, neuron.beta, float(neuron.threshold), neuron.reset_mechanism)
+
+
+def by_snntorch(current: Tensor, neuron: snntorch.Leaky) -> tuple[Tensor, Tensor]:
+    """Frame by frame through snntorch itself: the reference for `fused`."""
+    v = torch.zeros_like(current[0])
+    spikes, membranes = [], []
+    for frame in current:
+        s, v = neuron(frame, v)
+        spikes.append(s)
+        membranes.append(v)
+    return torch.stack(spikes), torch.stack(membranes)
+
+
+class SpikingLayer(nn.Module):
+    """Fully connected LIF layer. Before `fold` normalised and in float, after it on the grid of `2 ** -shift`."""
+
+    def __init__(self, fan_in: int, width: int, output_beta: float | None = None) -> None:
+        super().__init__()
+        self.is_output = output_beta is not None
+        self.weight = nn.Parameter(torch.randn(fan_in, width) / math.sqrt(fan_in))
+        self.bias = nn.Parameter(torch.zeros(width))
+        if output_beta is None:
+            frames = SHORTEST_FRAMES * (LONGEST_FRAMES / SHORTEST_FRAMES) ** torch.rand(width)
+            self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(width, momentum=0.05)
+            nn.init.constant_(self.norm.weight, START_GAMMA)
+            self.neuron = snntorch.Leaky(beta=torch.exp(-1.0 / frames), learn_beta=True, reset_mechanism="subtract")
+        else:
+            self.norm = None
+            beta = torch.full((width,), output_beta)
+            self.neuron = snntorch.Leaky(beta=beta, learn_beta=False, reset_mechanism="none")
+        self.shift: int | None = None
+
+    def current(self, spikes: Tensor) -> Tensor:
+        """(time, batch, fan in) to (time, batch, width)."""
+        if self.shift is None:
+            current = spikes @ self.weight
+            if self.norm is not None:
+                current = self.norm(current.flatten(0, 1)).view_as(current)
+            current = current + self.bias
+        else:
+            current = spikes @ self.grid_weight() + self.grid_bias()
+        return current * (OUTPUT_SCALE if self.is_output else 1.0 - self.neuron.beta.clamp(0, 1))
+
+    def fold(self) -> None:
+        """Move the normalisation into weight and bias and go on the grid that loses least."""
+        if self.norm is not None:
+            gain = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+            self.bias.data = (self.norm.bias - gain * self.norm.running_mean + self.bias).detach()
+            self.weight.data = (self.weight * gain).detach()
+            self.norm = None
+        errors = {
+            shift: float((_on_grid(self.weight.data, shift) - self.weight.data).square().sum()) for shift in SHIFTS
+        }
+        self.shift = min(errors, key=errors.__getitem__)
+
+    def grid_weight(self) -> Tensor:
+        """The weight on the grid; its gradient passes straight through."""
+        assert self.shift is not None
+        return self.weight + (_on_grid(self.weight, self.shift) - self.weight).detach()
+
+    def grid_bias(self) -> Tensor:
+        assert self.shift is not None
+        step = 2.0**-self.shift
+        return self.bias + (torch.round(self.bias / step) * step - self.bias).detach()
+
+    def keep_beta_in_range(self) -> None:
+        if not self.is_output:
+            self.neuron.beta.data.clamp_(math.exp(-1.0 / SHORTEST_FRAMES), math.exp(-1.0 / LONGEST_FRAMES))
+
+
+class SpikingNetwork(nn.Module):
+    """Cochlea spikes in, log-odds of every label out."""
+
+    def __init__(self, fibres: int, hidden: tuple[int, ...], labels: int, output_beta: float, dropout: float) -> None:
+        super().__init__()
+        widths = (fibres, *hidden)
+        layers = [SpikingLayer(a, b) for a, b in itertools.pairwise(widths)]
+        self.layers = nn.ModuleList([*layers, SpikingLayer(widths[-1], labels, output_beta)])
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, spikes: Tensor, step: Step = fused) -> tuple[Tensor, list[Tensor]]:
+        """spikes: (time, batch, fibres) of 0 and 1. Returns the labels' membranes and the hidden layers' spikes."""
+        hidden = []
+        membranes = spikes
+        for layer in self.layers:
+            spikes, membranes = step(layer.current(spikes), layer.neuron)
+            if not layer.is_output:
+                hidden.append(spikes)
+                spikes = self.dropout(spikes)
+        return membranes, hidden
+
+    def fold(self) -> None:
+        for layer in self.layers:
+            layer.fold()
+
+
+def _on_grid(weight: Tensor, shift: int) -> Tensor:
+    step = 2.0**-shift
+    return torch.clamp(torch.round(weight / step), -WEIGHT_LIMIT, WEIGHT_LIMIT) * step
