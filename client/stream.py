@@ -129,8 +129,7 @@ async def connect(
     `source`, `detect` and `emit` are those of the protocol's `start`. Raises StreamError.
     """
     address = stream_address(url)
-    start = {
-        "type": "start",
+    start: Message = {
         "protocol": PROTOCOL,
         "audio": {"encoding": encoding, "sample_rate": sample_rate, "channels": channels},
     }
@@ -145,7 +144,7 @@ async def connect(
     async with socket:
         stream = Stream(socket)
         stream.ready = await stream._expect("ready")
-        await stream.command(**start)
+        await stream.command("start", **start)
         stream.started = await stream._expect("started")
         yield stream
 

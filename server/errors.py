@@ -16,6 +16,7 @@ class Close(IntEnum):
     BAD_MESSAGE = 4400  # message, configuration or audio that cannot be used
     IDLE = 4408  # nothing came for too long
     ENCODING = 4415  # encoding not supported
+    READER_TOO_SLOW = 4431  # a subscriber of /v1/events whose queue is full
     INTERNAL = 4500  # our own fault
 
 
@@ -41,10 +42,10 @@ class Code(StrEnum):
     RATE_MISMATCH = "rate_mismatch"
     TOO_MANY_SESSIONS = "too_many_sessions"
     TOO_MANY_UPLOADS = "too_many_uploads"
-    STARTING = "starting"
     TOO_MANY_SOURCES = "too_many_sources"
     SOURCE_EXISTS = "source_exists"
     UNKNOWN_SOURCE = "unknown_source"
+    STARTING = "starting"
     FOREIGN_ORIGIN = "foreign_origin"
     UPLOAD_TOO_LARGE = "upload_too_large"
     NO_FILE = "no_file"
@@ -73,10 +74,10 @@ HANDLING: dict[Code, Handling] = {
     Code.IDLE: Handling(close=Close.IDLE, retryable=True),
     Code.TOO_MANY_SESSIONS: Handling(http=503, retryable=True),
     Code.TOO_MANY_UPLOADS: Handling(http=503, retryable=True),
-    Code.STARTING: Handling(http=503, retryable=True),
     Code.TOO_MANY_SOURCES: Handling(http=409),
     Code.SOURCE_EXISTS: Handling(http=409),
     Code.UNKNOWN_SOURCE: Handling(http=404),
+    Code.STARTING: Handling(http=503, retryable=True),
     Code.FOREIGN_ORIGIN: Handling(http=403),
     Code.UPLOAD_TOO_LARGE: Handling(http=413),
     Code.EMPTY_FILE: Handling(http=422),

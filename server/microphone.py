@@ -15,7 +15,7 @@ from typing import Any, Self
 from server import capture
 from server.capture import CaptureError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("spiccato.capture")
 
 # The script by its path, with -P: neither the current directory nor ours is on the child's module path.
 COMMAND = (sys.executable, "-P", str(Path(capture.__file__)))
@@ -127,7 +127,7 @@ class Microphone:
         while line := await self._process.stderr.readline():
             text = line.decode(errors="replace").rstrip()
             self._stderr.append(text)
-            log.debug("capture: %s", text)
+            log.debug("%s", text)
 
 
 async def devices() -> list[dict[str, Any]]:

@@ -15,9 +15,11 @@ from engine.weights import Model
 from server.emit import Emitter
 from server.errors import Code, Refusal
 from server.hearing import Hearing
+from server.hub import Hub
 from server.inbox import Inbox
 from server.protocol import Emit, Limits
 from server.settings import Settings
+from server.sources import Sources
 
 log = logging.getLogger("spiccato.service")
 
@@ -33,6 +35,8 @@ class Service:
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
         self.sessions: set[Inbox] = set()
+        self.hub = Hub()
+        self.sources = Sources(self.model, self.limits, self.hub, self.pool)
         self._no_sessions = asyncio.Event()
 
     @property
@@ -45,6 +49,8 @@ class Service:
         began = time.monotonic()
         await asyncio.get_running_loop().run_in_executor(self.pool, _hear_noise, self.model)
         self.ready = True
+        if (device := self.settings.microphone) is not None:
+            self.sources.add(None if device == "default" else device)
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 
     def check_ready(self) -> None:
@@ -71,6 +77,7 @@ class Service:
 
     async def drain(self) -> None:
         """End every session, so that each sends its last events and its summary before the server stops."""
+        await self.sources.close()
         if not self.sessions:
             return
         log.info("drain sessions=%d", len(self.sessions))

@@ -20,6 +20,12 @@ class Settings(BaseSettings):
         default=ROOT / "models" / "weights" / "orchestra.safetensors",
         description="the model file that every session uses",
     )
+    microphone: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="listen to this machine's microphone from the start: `default`, or a part of a device's name",
+    )
     threads: int = Field(default=2, ge=1, le=64, description="threads that run the engine for live sessions")
 
     max_sessions: int = Field(

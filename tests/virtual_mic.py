@@ -1,0 +1,100 @@
+"""A real PortAudio microphone on a machine without sound hardware: a PulseAudio null sink whose monitor is recorded.
+
+The daemon is private: its own runtime directory, no user's configuration, no fixed socket. What `play` plays is what
+a program started with `env` records from the ALSA device `DEVICE`. Skips, naming the packages, where it cannot run.
+"""
+
+import ctypes.util
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+DEVICE = "pulse"  # PortAudio's name of the ALSA device that goes to PulseAudio
+PACKAGES = "pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
+ASOUND = "/usr/share/alsa/alsa.conf"
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+    """Poll `true` until it is, or fail the test after `seconds`, saying `what` did not come."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.02)
+
+
+class VirtualMic:
+    def __init__(self, folder: Path) -> None:
+        asound = folder / "asound.conf"
+        asound.write_text(f"pcm.{DEVICE} {{ type pulse }}\nctl.{DEVICE} {{ type pulse }}\n")
+        self.env = os.environ | {
+            "XDG_RUNTIME_DIR": str(folder),
+            "PULSE_RUNTIME_PATH": str(folder),
+            "PULSE_STATE_PATH": str(folder),
+            "PULSE_SERVER": f"unix:{folder}/socket",
+            "PULSE_SOURCE": "mic.monitor",
+            "ALSA_CONFIG_PATH": f"{ASOUND}:{asound}",
+        }
+        self._daemon = subprocess.Popen(
+            ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1",
+             f"--load=module-native-protocol-unix auth-anonymous=1 socket={folder}/socket"],
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log").open("wb"),
+        )  # fmt: skip
+        wait_until(lambda: self._pactl("info").returncode == 0, "PulseAudio's answer")
+        self.plug()
+
+    def plug(self) -> None:
+        """Connect the microphone."""
+        self._pactl("load-module", "module-null-sink", "sink_name=mic", "rate=48000", check=True)
+
+    def unplug(self) -> None:
+        """Take the microphone away, from under whatever records from it."""
+        self._pactl("unload-module", "module-null-sink", check=True)
+
+    def suspend(self) -> None:
+        """The device stays, but gives no more samples: what a hanging driver does."""
+        self._pactl("suspend-sink", "mic", "1", check=True)
+
+    def resume(self) -> None:
+        self._pactl("suspend-sink", "mic", "0", check=True)
+
+    def recorded_by(self) -> int:
+        """How many programs record from it now."""
+        return len(self._pactl("list", "short", "source-outputs", check=True).stdout.split(b"\n")) - 1
+
+    def play(self, path: Path) -> "subprocess.Popen[bytes]":
+        """Start to play a file into the microphone, in real time."""
+        return subprocess.Popen(["paplay", "--device=mic", str(path)], env=self.env)
+
+    def stop(self) -> None:
+        self._daemon.terminate()
+        self._daemon.wait(10)
+
+    def _pactl(self, *arguments: str, check: bool = False) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, check=check, timeout=10)
+
+
+@pytest.fixture
+def virtual_mic() -> Iterator[VirtualMic]:
+    missing = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
+    if ctypes.util.find_library("portaudio") is None:
+        missing.append("libportaudio2")
+    if not list(Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so")):
+        missing.append("libasound2-plugins")
+    if missing:
+        pytest.skip(f"no virtual microphone without {', '.join(missing)}: apt-get install {PACKAGES}")
+    folder = Path(tempfile.mkdtemp(prefix="spiccato-mic-"))  # short: a socket's path has at most 107 characters
+    microphone = VirtualMic(folder)
+    try:
+        yield microphone
+    finally:
+        microphone.stop()
+        shutil.rmtree(folder)
