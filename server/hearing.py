@@ -17,7 +17,7 @@ from engine.latch import LatchSettings
 from engine.pipeline import TRACE_FRAMES, Pipeline
 from engine.weights import Model
 from server.ingest import Resampler
-from server.protocol import Event
+from server.protocol import EventBody, SummaryBody
 from server.tally import Tally
 from server.ulid import ulid
 
@@ -42,7 +42,8 @@ class Hearing:
         self.pipeline = Pipeline(model, settings)
         self.tally = Tally(rate_hz)
         self.sample = 0  # the clock: samples at the declared rate, lost ones counted
-        self.heard = 0  # the same without the lost ones
+        self.lost = 0  # of these, lost in gaps
+        self.gaps = 0
         self._source = source
         self._live = live
         self._monotonic = monotonic
@@ -54,7 +55,7 @@ class Hearing:
         self._open: dict[str, str] = {}  # label to the id of its open event
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # (clock after the chunk, arrival)
 
-    def feed(self, mono: NDArray[np.float32], arrived: float = 0.0) -> Iterator[list[Event]]:
+    def feed(self, mono: NDArray[np.float32], arrived: float = 0.0) -> Iterator[list[EventBody]]:
         """Hear a chunk that came at `arrived` (monotonic), block by block: after each, its events.
 
         The whole chunk is accepted at once; the caller iterates to the end.
@@ -62,31 +63,32 @@ class Hearing:
         if self._anchor_s is None:
             self._anchor_s = self._utc() - len(mono) / self.rate_hz
         self.sample += len(mono)
-        self.heard += len(mono)
         self._arrivals.append((self.sample, arrived))
         return self._hear(self._resampler.feed(mono))
 
-    def _hear(self, samples: NDArray[np.float32]) -> Iterator[list[Event]]:
+    def _hear(self, samples: NDArray[np.float32]) -> Iterator[list[EventBody]]:
         block = BLOCK_FRAMES * self.model.front_end.hop_samples
         for at in range(0, len(samples), block):
             yield [self._event(event) for event in self.pipeline.feed(samples[at : at + block])]
 
-    def release(self, reason: str, labels: Collection[str] | None = None) -> list[Event]:
+    def release(self, reason: str, labels: Collection[str] | None = None) -> list[EventBody]:
         """Close the open labels now (or only those of `labels`); the stream goes on."""
         return [self._event(event) for event in self.pipeline.release(reason, labels)]
 
-    def gap(self, samples: int) -> list[Event]:
+    def gap(self, samples: int) -> list[EventBody]:
         """`samples` at the declared rate were lost here: close what is open, let the clock go on, start afresh."""
         events = self.finish("gap")
         self.pipeline.reset()
         self._resampler = Resampler(self.rate_hz, self._engine_rate_hz)
         self.sample += samples
+        self.lost += samples
+        self.gaps += 1
         self._base = self.sample
         self._anchor_s = None
         self._arrivals.clear()
         return events
 
-    def finish(self, reason: str) -> list[Event]:
+    def finish(self, reason: str) -> list[EventBody]:
         """The end of the stretch: hear what the resampler holds, close the open labels."""
         events = [event for block in self._hear(self._resampler.flush()) for event in block]
         return events + [self._event(event) for event in self.pipeline.flush(reason)]
@@ -95,6 +97,23 @@ class Hearing:
     def open_events(self) -> int:
         return len(self._open)
 
+    @property
+    def heard(self) -> int:
+        """Samples that came, at the declared rate."""
+        return self.sample - self.lost
+
+    def summary(self, wall_s: float) -> SummaryBody:
+        return SummaryBody(
+            audio_ms=self.ms(self.sample),
+            processed_ms=self.ms(self.heard),
+            dropped_ms=self.ms(self.lost),
+            gaps=self.gaps,
+            events=self.tally.events,
+            latency_ms=self.tally.latency(),
+            wall_s=round(wall_s, 3),
+            labels=self.tally.labels(),
+        )
+
     def clock(self, engine_sample: int) -> int:
         """An engine sample of this stretch on the stream's clock; never beyond the last sample that came."""
         return min(self._base + engine_sample * self.rate_hz // self._engine_rate_hz, self.sample)
@@ -102,7 +121,7 @@ class Hearing:
     def ms(self, sample: int) -> float:
         return round(sample * 1000 / self.rate_hz, 3)
 
-    def _event(self, event: engine_events.Event) -> Event:
+    def _event(self, event: engine_events.Event) -> EventBody:
         now = self._utc()
         if event.phase == "onset":
             self._open[event.label] = ulid(now)
@@ -113,7 +132,7 @@ class Hearing:
         offset = None if event.offset_sample is None else self.clock(event.offset_sample)
         decided = self.clock(event.decided_sample)
         by_evidence = event.reason in (None, "decay")
-        wire = Event(
+        wire = EventBody(
             event_id=event_id,
             source=self._source,
             label=event.label,

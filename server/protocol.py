@@ -279,7 +279,7 @@ class Started(Out):
     frame: FrameInfo | None  # None: frames_hz is 0
 
 
-class Event(Out):
+class EventBody(Message):
     """One decision about one label. The same `event_id` from onset to offset or retract."""
 
     type: Literal["event"] = "event"
@@ -301,6 +301,10 @@ class Event(Out):
     utc_onset: str | None  # None: not live
     model: str
     reason: str | None
+
+
+class Event(Out, EventBody):
+    pass
 
 
 class Scores(Out):
@@ -389,14 +393,14 @@ class LabelSummary(Message):
 
 
 class SummaryBody(Message):
-    audio_ms: float  # the whole clock: processed and dropped
-    processed_ms: float
-    dropped_ms: float
-    gaps: int
-    events: int  # finished, without the retracted
-    latency_ms: Percentiles | None
+    audio_ms: float = 0.0  # the whole clock: processed and dropped
+    processed_ms: float = 0.0
+    dropped_ms: float = 0.0
+    gaps: int = 0
+    events: int = 0  # finished, without the retracted
+    latency_ms: Percentiles | None = None
     wall_s: float
-    labels: list[LabelSummary]  # by seconds, the longest first
+    labels: list[LabelSummary] = []  # by seconds, the longest first
 
 
 class Summary(Out, SummaryBody):
@@ -424,7 +428,7 @@ ServerMessage = (
 class Classified(Message):
     """The answer to an upload."""
 
-    events: list[Event]
+    events: list[EventBody]  # offsets only, by onset
     summary: SummaryBody
 
 

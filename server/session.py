@@ -46,8 +46,6 @@ class Session:
         self._last_audio = self._born  # or the start
         self._last_heartbeat = self._born
         self._stalled = False
-        self._gaps = 0
-        self._lost = 0  # samples
         self._busy_s = 0.0  # processing since the last heartbeat
         self._busy_samples = 0
 
@@ -100,7 +98,7 @@ class Session:
         if self._pace is not None and (rate := self._pace.feed(len(samples), arrived)) is not None:
             outs.append(self._rate_warning(rate))
         for events in self.hearing.feed(self._pcm.mono(samples), arrived):
-            outs += events
+            outs += _events(events)
             outs += self._emitter.block()
         outs += self._emitter.chunk(samples)
         self._busy_s += time.perf_counter() - began
@@ -119,7 +117,7 @@ class Session:
         silent_ms = (now - self._last_audio) * 1000
         if self._source.live and not self._stalled and not waiting_bytes and silent_ms >= self._limits.stall_ms:
             self._stalled = True
-            outs += self.hearing.release("stall")
+            outs += _events(self.hearing.release("stall"))
             outs.append(p.SourceState(state="stalled", detail=f"no audio for {self._limits.stall_ms} ms"))
         if now - self._last_heartbeat >= self._heartbeat_s:
             self._last_heartbeat = now
@@ -136,7 +134,7 @@ class Session:
     def _finish(self, reason: str, *told: p.Out) -> list[Out]:
         outs: list[p.Out | bytes] = []
         if self.hearing is not None:
-            outs += self.hearing.finish(reason)
+            outs += _events(self.hearing.finish(reason))
             outs += self._emitter.block()
         outs += [*told, p.Summary(**self.summary().model_dump())]
         return self._numbered_all(outs)
@@ -157,17 +155,8 @@ class Session:
         return round(ms / 1000 * self.hearing.rate_hz) * self._pcm.frame_bytes if self.hearing else 0
 
     def summary(self) -> p.SummaryBody:
-        hearing = self.hearing
-        return p.SummaryBody(
-            audio_ms=hearing.ms(hearing.sample) if hearing else 0.0,
-            processed_ms=hearing.ms(hearing.heard) if hearing else 0.0,
-            dropped_ms=hearing.ms(self._lost) if hearing else 0.0,
-            gaps=self._gaps,
-            events=hearing.tally.events if hearing else 0,
-            latency_ms=hearing.tally.latency() if hearing else None,
-            wall_s=round(self._monotonic() - self._born, 3),
-            labels=hearing.tally.labels() if hearing else [],
-        )
+        wall_s = self._monotonic() - self._born
+        return self.hearing.summary(wall_s) if self.hearing else p.SummaryBody(wall_s=round(wall_s, 3))
 
     # --- answers ---
 
@@ -181,7 +170,7 @@ class Session:
         if isinstance(message, p.Configure):
             return self._configure(self.hearing, message)
         if isinstance(message, p.Flush):
-            return [*self.hearing.release("flush"), p.Flushed(id=message.id, sample=self.hearing.sample)]
+            return [*_events(self.hearing.release("flush")), p.Flushed(id=message.id, sample=self.hearing.sample)]
         assert isinstance(message, p.Gap)
         return self._gap(self.hearing, message)
 
@@ -232,16 +221,14 @@ class Session:
             return [p.ConfigureFailed(id=message.id, errors=error.mistakes)]
         hearing.pipeline.configure(settings)
         muted = [label for label, enabled in zip(self._model.labels, settings.enabled, strict=True) if not enabled]
-        closed = hearing.release("reconfigure", muted)
+        closed = _events(hearing.release("reconfigure", muted))
         told = p.Configured(id=message.id, sample=hearing.sample, detect=effective(self._model, settings))
         return [*closed, told]
 
     def _gap(self, hearing: Hearing, gap: p.Gap) -> Sequence[p.Out | bytes]:
         start = hearing.sample
-        events = hearing.gap(gap.samples)
+        events = _events(hearing.gap(gap.samples))
         self._emitter.restart()
-        self._gaps += 1
-        self._lost += gap.samples
         if self._pace is not None:
             self._pace.lost(gap.samples)
         return [*events, p.GapNotice(from_sample=start, samples=gap.samples, where="client", reason=gap.reason)]
@@ -267,7 +254,7 @@ class Session:
             processed_ms=hearing.ms(hearing.heard),
             lag_ms=hearing.ms(waiting),
             realtime_factor=factor,
-            dropped_ms=hearing.ms(self._lost),
+            dropped_ms=hearing.ms(hearing.lost),
             open_events=hearing.open_events,
         )
 
@@ -278,6 +265,10 @@ class Session:
         out.session, out.seq = self.id, self._seq
         self._seq += 1
         return p.dumped(out)
+
+
+def _events(bodies: list[p.EventBody]) -> list[p.Event]:
+    return [p.Event(**body.model_dump()) for body in bodies]
 
 
 def model_info(model: Model) -> p.ModelInfo:

@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from server.protocol import Event, LabelSummary, Percentiles
+from server.protocol import EventBody, LabelSummary, Percentiles
 
 LATENCIES = 10_000  # the newest ones, of which the percentiles are
 
@@ -15,7 +15,7 @@ class Tally:
         self._labels: dict[str, tuple[int, int, float]] = {}  # label to samples, events, peak
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
 
-    def add(self, event: Event) -> None:
+    def add(self, event: EventBody) -> None:
         if event.latency_ms is not None:
             self._latencies.append(event.latency_ms)
         if event.phase == "offset" and event.offset_sample is not None:

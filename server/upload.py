@@ -1,0 +1,95 @@
+"""POST /v1/classify: a sound file in, its events out. Knows HTTP bodies; nothing of what is in the file.
+
+The body is counted as it arrives and spooled to a temporary file; decoding and hearing run in the upload threads.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import PurePath
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from server.classify import classify
+from server.decode import DecodeLimits
+from server.errors import Code, Refusal
+from server.protocol import dumped
+from server.service import Service
+
+log = logging.getLogger("spiccato.upload")
+router = APIRouter()
+
+SPOOL_BYTES = 1_048_576  # a body up to here stays in memory
+FIELD = "file"
+
+
+@router.post("/v1/classify")
+async def upload(request: Request) -> JSONResponse:
+    service: Service = request.app.state.service
+    service.check_ready()
+    limit = service.settings.max_uploads
+    if service.uploads >= limit:
+        raise Refusal(Code.TOO_MANY_UPLOADS, f"{service.uploads} uploads are in work: the limit is {limit}")
+    service.uploads += 1
+    try:
+        async with _received(request, service.settings.max_upload_bytes) as (file, name):
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(
+                service.upload_pool, classify, service.model, file, name, _limits(service)
+            )
+    except Refusal as refusal:
+        log.info("refused upload code=%s message=%r", refusal.code, refusal.message)
+        raise
+    finally:
+        service.uploads -= 1
+    summary = result.summary
+    log.info("classified audio_ms=%.0f events=%d wall_s=%.3f", summary.audio_ms, summary.events, summary.wall_s)
+    return JSONResponse(dumped(result))
+
+
+def _limits(service: Service) -> DecodeLimits:
+    settings = service.settings
+    return DecodeLimits(
+        audio_s=settings.max_upload_s, channels=settings.max_upload_channels, wall_s=settings.max_upload_wall_s
+    )
+
+
+@asynccontextmanager
+async def _received(request: Request, max_bytes: int) -> AsyncGenerator[tuple[BinaryIO, str], None]:
+    """The uploaded file, whole, and its name."""
+    body = _counted(request, max_bytes)
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        with SpooledTemporaryFile(SPOOL_BYTES) as spool:
+            whole = UploadFile(cast(BinaryIO, spool))
+            async for chunk in body:
+                await whole.write(chunk)
+            yield whole.file, "upload"
+        return
+    try:
+        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=16, max_part_size=65_536).parse()
+    except MultiPartException as error:
+        raise Refusal(Code.BAD_MESSAGE, f"the multipart body cannot be read: {error.message}") from error
+    try:
+        part = form.get(FIELD)
+        if not isinstance(part, UploadFile):
+            raise Refusal(Code.NO_FILE, f"the form has no file in its field {FIELD!r}; its fields: {list(form)}")
+        name = PurePath((part.filename or "").replace("\\", "/")).name[:64]
+        yield part.file, name or "upload"
+    finally:
+        await form.close()
+
+
+async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body's bytes, counted as they come: the Content-Length of a request may lie or be absent."""
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > max_bytes:
+            raise Refusal(Code.UPLOAD_TOO_LARGE, f"the upload is over {max_bytes} bytes: that is the limit")
+        yield chunk
