@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from server import info, live
+from server import info, live, sources, upload, watch
 from server.errors import Code, Refusal
 from server.origin import SameOrigin
 from server.service import Service
@@ -40,6 +40,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(Exception, _failed)
     app.include_router(live.router)
+    app.include_router(sources.router)
+    app.include_router(watch.router)
+    app.include_router(upload.router)
     app.include_router(info.router)
     app.mount("/", StaticFiles(directory=ROOT / "client" / "web", html=True))
     return app

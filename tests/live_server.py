@@ -1,6 +1,6 @@
 """The real app on uvicorn, on a free port, in a thread of this process; and a small way to talk to it.
 
-    with live_server(model=path) as server: httpx.get(server.url + "/v1/info")
+with live_server(model=path) as server: httpx.get(server.url + "/v1/info")
 """
 
 import json

@@ -1,6 +1,5 @@
 """WS /v1/stream on the real server: what a client sees of a session."""
 
-import pytest
 
 from tests.live_server import LiveServer, bare, stream
 from tests.synth import low_high, pcm16
