@@ -117,12 +117,16 @@ class Recorder:
             callback=self.callback,
             finished_callback=self.stop.set,
         )
-        with stream:
+        try:
+            stream.start()
             opened = {"type": "opened", "device": self.device["name"], "host_api": self.device["host_api"]}
             write_json(self.out, opened | {"sample_rate": rate, "channels": 1, "encoding": "pcm_f32le"})
             while not self.stop.is_set():
                 with contextlib.suppress(queue.Empty):
                     self.send(*self.blocks.get(timeout=0.1))
+        finally:
+            stream.abort()  # `stop` would wait for samples that a hanging device never gives
+            stream.close()
         while not self.blocks.empty():  # heard before the end
             self.send(*self.blocks.get_nowait())
 

@@ -8,18 +8,15 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from engine import weights
 from engine.weights import Model
-from server.emit import Emitter
 from server.errors import Code, Refusal
-from server.hearing import Hearing
 from server.hub import Hub
 from server.inbox import Inbox
-from server.protocol import Emit, Limits
+from server.protocol import Limits
 from server.settings import Settings
 from server.sources import Sources
+from server.warmup import hear_noise
 
 log = logging.getLogger("spiccato.service")
 
@@ -47,7 +44,7 @@ class Service:
     async def warm(self) -> None:
         """Compile every kernel by hearing a moment of noise; then the service is ready."""
         began = time.monotonic()
-        await asyncio.get_running_loop().run_in_executor(self.pool, _hear_noise, self.model)
+        await asyncio.get_running_loop().run_in_executor(self.pool, hear_noise, self.model)
         self.ready = True
         if (device := self.settings.microphone) is not None:
             self.sources.add(None if device == "default" else device)
@@ -92,13 +89,3 @@ class Service:
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.upload_pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _hear_noise(model: Model) -> None:
-    rate = model.front_end.sample_rate_hz
-    noise = np.random.default_rng(0).standard_normal(rate // 4).astype(np.float32) * np.float32(0.1)
-    hearing = Hearing(model, rate, "warm-up")
-    emitter = Emitter(hearing, Emit(frames_hz=100))
-    for _ in hearing.feed(noise):
-        emitter.block()
-    hearing.finish("stop")
