@@ -1,7 +1,7 @@
 """Mono samples at the declared rate in, wire events out, on one clock that goes on across gaps.
 
 Holds resampler and engine of one stream and maps the engine's clock to the stream's. Knows nothing of messages,
-sockets, encodings or files. A stretch is audio without a gap: UTC is anchored once in each.
+sockets, encodings or files. A stretch is audio without a gap; UTC is anchored once in each, and after a stall.
 """
 
 import time
@@ -51,8 +51,9 @@ class Hearing:
         self._engine_rate_hz = model.front_end.sample_rate_hz
         self._resampler = Resampler(rate_hz, self._engine_rate_hz)
         self._base = 0  # clock at the stretch's first sample
-        self._anchor_s: float | None = None  # UTC of the stretch's first sample; None before it came
-        self._open: dict[str, str] = {}  # label to the id of its open event
+        self._anchor_s: float | None = None  # UTC of the sample `_anchor`; None until audio comes (again)
+        self._anchor = 0
+        self._open: dict[str, tuple[str, str | None]] = {}  # label to the id and the UTC of its open event
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # (clock after the chunk, arrival)
 
     def feed(self, mono: NDArray[np.float32], arrived: float = 0.0) -> Iterator[list[EventBody]]:
@@ -61,7 +62,7 @@ class Hearing:
         The whole chunk is accepted at once; the caller iterates to the end.
         """
         if self._anchor_s is None:
-            self._anchor_s = self._utc() - len(mono) / self.rate_hz
+            self._anchor_s, self._anchor = self._utc() - len(mono) / self.rate_hz, self.sample
         self.sample += len(mono)
         self._arrivals.append((self.sample, arrived))
         return self._hear(self._resampler.feed(mono))
@@ -87,6 +88,11 @@ class Hearing:
         self._anchor_s = None
         self._arrivals.clear()
         return events
+
+    def stall(self) -> list[EventBody]:
+        """No audio comes, and none is known to be lost: close what is open; UTC is anchored anew when it comes."""
+        self._anchor_s = None
+        return self.release("stall")
 
     def finish(self, reason: str) -> list[EventBody]:
         """The end of the stretch: hear what the resampler holds, close the open labels."""
@@ -122,13 +128,12 @@ class Hearing:
         return round(sample * 1000 / self.rate_hz, 3)
 
     def _event(self, event: engine_events.Event) -> EventBody:
-        now = self._utc()
-        if event.phase == "onset":
-            self._open[event.label] = ulid(now)
-            event_id = self._open[event.label]
-        else:
-            event_id = self._open.pop(event.label)
         onset = self.clock(event.onset_sample)
+        if event.phase == "onset":
+            self._open[event.label] = ulid(self._utc()), self.utc(onset) if self._live else None
+            event_id, utc_onset = self._open[event.label]
+        else:
+            event_id, utc_onset = self._open.pop(event.label)
         offset = None if event.offset_sample is None else self.clock(event.offset_sample)
         decided = self.clock(event.decided_sample)
         by_evidence = event.reason in (None, "decay")
@@ -147,7 +152,7 @@ class Hearing:
             offset_ms=None if offset is None else self.ms(offset),
             decided_sample=decided,
             latency_ms=self._latency_ms(decided) if self._live and by_evidence else None,
-            utc_onset=self.utc(onset) if self._live else None,
+            utc_onset=utc_onset,
             model=self.model.id,
             reason=event.reason,
         )
@@ -160,7 +165,6 @@ class Hearing:
         return round((self._monotonic() - arrived) * 1000, 3)
 
     def utc(self, sample: int) -> str:
-        """ISO 8601, milliseconds, of a sample of this stretch."""
-        anchor = self._utc() if self._anchor_s is None else self._anchor_s
-        moment = datetime.fromtimestamp(anchor + (sample - self._base) / self.rate_hz, UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """ISO 8601, milliseconds, of a sample of this stretch; before audio comes: now."""
+        moment_s = self._utc() if self._anchor_s is None else self._anchor_s + (sample - self._anchor) / self.rate_hz
+        return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -117,7 +117,7 @@ class Session:
         silent_ms = (now - self._last_audio) * 1000
         if self._source.live and not self._stalled and not waiting_bytes and silent_ms >= self._limits.stall_ms:
             self._stalled = True
-            outs += _events(self.hearing.release("stall"))
+            outs += _events(self.hearing.stall())
             outs.append(p.SourceState(state="stalled", detail=f"no audio for {self._limits.stall_ms} ms"))
         if now - self._last_heartbeat >= self._heartbeat_s:
             self._last_heartbeat = now
