@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.bands import band_energies, follow_level, mean_energy, mel_table, normalise
 from engine.cochlea import derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
-from engine.fft import power_spectrum, stage_twiddles
+from engine.fft import first_twiddles, power_spectrum, twiddles
 from engine.jit import Record, kernel
 from engine.ring import newest, push
 from engine.stft import window
@@ -34,6 +34,7 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
             ("hop", np.int64),
             ("window", np.float32, (n,)),
             ("twiddle", np.float32, (2, n)),
+            ("first_twiddle", np.float32, (6, n // 8)),
             ("band_first", np.int32, (config.bands,)),
             ("band_count", np.int32, (config.bands,)),
             ("band_offset", np.int32, (config.bands,)),
@@ -49,7 +50,8 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
     record = np.zeros(1, dtype)
     record["hop"] = config.hop_samples
     record["window"][0] = window(n)
-    record["twiddle"][0] = stage_twiddles(n)
+    record["twiddle"][0] = twiddles(n)
+    record["first_twiddle"][0] = first_twiddles(n)
     record["band_first"][0] = table.first
     record["band_count"][0] = table.count
     record["band_offset"][0] = table.offset
@@ -80,7 +82,7 @@ def state_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
 def scratch_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
     """Work space: means nothing between frames."""
     return [
-        ("work", np.float32, (4, config.frame_samples // 2)),
+        ("work", np.float32, (2 * config.frame_samples,)),
         ("power", np.float32, (config.frame_samples // 2 + 1,)),
         ("level", np.float32),  # mean band energy
         ("energy", np.float32, (config.bands,)),
@@ -103,7 +105,7 @@ def fill_hop(ear: Record, state: Record, samples: NDArray[np.float32], at: int) 
 def hear_frame(ear: Record, state: Record, scratch: Record) -> None:
     """One frame, ring to cochlea spikes. ear, state, scratch: records of the dtypes above."""
     start = newest(state.ring, state.written, ear.window.shape[0])
-    power_spectrum(state.ring, start, ear.window, ear.twiddle, scratch.work, scratch.power)
+    power_spectrum(state.ring, start, ear.window, ear.twiddle, ear.first_twiddle, scratch.work, scratch.power)
     band_energies(scratch.power, ear.band_first, ear.band_count, ear.band_offset, ear.band_weight, scratch.energy)
 
     level = mean_energy(scratch.energy)

@@ -1,11 +1,15 @@
-"""How every kernel is compiled: the options in one place, each with its reason.
+"""How every kernel is compiled, and where its machine code is kept: the options in one place, each with its reason.
 
 Knows numba and the file system's manners; nothing of audio.
 """
 
+import hashlib
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -25,23 +29,34 @@ OPTIONS: dict[str, Any] = {
 
 
 def kernel(function: F) -> F:
-    """Compile `function` with `OPTIONS` and cache the machine code on disk.
+    """Compile `function` with `OPTIONS`, and keep the machine code on disk where there is a place for it."""
+    return numba.njit(cache=cache_directory() is not None, **OPTIONS)(function)  # type: ignore[no-any-return]
 
-    numba finds a cache directory when the decorator runs and raises RuntimeError if none is writable (a read-only
-    installation without a home). Then the kernel still compiles, in memory, and a warning says what that costs.
+
+@cache
+def cache_directory() -> Path | None:
+    """Where compiled kernels are kept; None, with a warning, where nothing can be written.
+
+    `$NUMBA_CACHE_DIR`, else `$XDG_CACHE_HOME/spiccato`, else `~/.cache/spiccato`, and there a directory for this very
+    source: numba renews a kernel when its own file changes, but not when a file changes that it calls.
     """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(user) / "spiccato")
+    directory = base / f"kernels-{digest.hexdigest()[:16]}"
     try:
-        return numba.njit(cache=True, **OPTIONS)(function)  # type: ignore[no-any-return]
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
-            raise
-        _warn_uncached()
-        return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
-
-
-def _warn_uncached() -> None:
-    message = (
-        "no writable directory for compiled kernels: every start compiles anew (about 15 s). "
-        f"Set NUMBA_CACHE_DIR to a writable directory; now {os.environ.get('NUMBA_CACHE_DIR', 'unset')}."
-    )
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        warnings.warn(
+            f"compiled kernels cannot be kept in {directory} ({error.strerror}): every start compiles anew. "
+            "Set NUMBA_CACHE_DIR to a writable directory.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    numba.config.CACHE_DIR = str(directory)
+    return directory

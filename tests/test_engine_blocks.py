@@ -9,7 +9,7 @@ from engine.bands import follow_level, mel_table, normalise
 from engine.cochlea import derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
 from engine.ear import Ear
-from engine.fft import power_spectrum, stage_twiddles
+from engine.fft import first_twiddles, power_spectrum, twiddles
 from engine.ring import newest, push
 from engine.stft import window
 from tests import reference
@@ -31,7 +31,7 @@ def test_ring_returns_the_newest_samples_in_order(chunks: list[int]) -> None:
 def spectrum(samples: np.ndarray) -> np.ndarray:
     n = len(samples)
     power = np.zeros(n // 2 + 1, np.float32)
-    power_spectrum(samples, 0, window(n), stage_twiddles(n), np.zeros((4, n // 2), np.float32), power)
+    power_spectrum(samples, 0, window(n), twiddles(n), first_twiddles(n), np.zeros(2 * n, np.float32), power)
     return power
 
 

@@ -1,0 +1,43 @@
+"""Compiled kernels: kept for this very source, and never a reason not to start."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+HEAR = """
+import numpy as np
+from engine.jit import cache_directory
+from engine.config import FrontEnd
+from engine.ear import Ear
+print(cache_directory())
+print(Ear(FrontEnd(frame_samples=256, bands=16)).feed(np.ones(400, np.float32))[0].shape)
+"""
+
+
+def hear(checkout: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA", "XDG"))} | environment
+    return subprocess.run(
+        [sys.executable, "-c", HEAR], cwd=checkout, env=env, capture_output=True, text=True, check=True
+    )
+
+
+def test_kernels_are_kept_for_the_source_that_they_were_made_from(tmp_path: Path) -> None:
+    copy = tmp_path / "checkout"
+    shutil.copytree(ROOT / "engine", copy / "engine", ignore=shutil.ignore_patterns("__pycache__"))
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    first = hear(copy, **cache).stdout.split("\n")[0]
+    assert Path(first).parent == tmp_path / "kernels"
+    assert list(Path(first).rglob("*.nbc"))
+    with (copy / "engine" / "bands.py").open("a") as source:
+        source.write("# changed\n")
+    assert hear(copy, **cache).stdout.split("\n")[0] != first
+
+
+def test_without_a_writable_place_the_engine_warns_and_hears() -> None:
+    run = hear(ROOT, HOME="/proc/none", NUMBA_CACHE_DIR="/proc/none")
+    assert run.stdout.splitlines() == ["None", "(2, 16)"]
+    assert "every start compiles anew" in run.stderr
