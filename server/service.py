@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from engine import weights
+from engine.warmup import warm
 from engine.weights import Model
 from server.errors import Code, Refusal
 from server.hub import Hub
@@ -16,7 +17,6 @@ from server.inbox import Inbox
 from server.protocol import Limits
 from server.settings import Settings
 from server.sources import Sources
-from server.warmup import hear_noise
 
 log = logging.getLogger("spiccato.service")
 
@@ -38,13 +38,12 @@ class Service:
 
     @property
     def limits(self) -> Limits:
-        s = self.settings
-        return Limits(max_chunk_bytes=s.max_chunk_bytes, queue_ms=s.queue_ms, stall_ms=s.stall_ms, idle_s=s.idle_s)
+        return self.settings.limits
 
     async def warm(self) -> None:
-        """Compile every kernel by hearing a moment of noise; then the service is ready."""
+        """Compile every kernel; then the service is ready."""
         began = time.monotonic()
-        await asyncio.get_running_loop().run_in_executor(self.pool, hear_noise, self.model)
+        await asyncio.get_running_loop().run_in_executor(self.pool, warm, self.model)
         self.ready = True
         if (device := self.settings.microphone) is not None:
             self.sources.add(None if device == "default" else device)

@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.protocol import Limits
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -59,3 +61,10 @@ class Settings(BaseSettings):
     max_upload_wall_s: float = Field(
         default=300.0, gt=0, description="seconds that decoding and hearing one upload may take"
     )
+
+    @property
+    def limits(self) -> Limits:
+        """Those that a session is told."""
+        return Limits(
+            max_chunk_bytes=self.max_chunk_bytes, queue_ms=self.queue_ms, stall_ms=self.stall_ms, idle_s=self.idle_s
+        )

@@ -1,0 +1,181 @@
+"""The command line: what can be asked and how it is explained. Each command's work is in a file of its own.
+
+What a command needs is imported when it runs: `--help` must not wait for compiled kernels.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from server.version import VERSION
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+app = typer.Typer(
+    name="spiccato",
+    help="Hears, live, which musical instruments are playing.",
+    epilog="`spiccato serve`, then open the page: that is all it takes. `spiccato COMMAND --help` shows examples.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", metavar="FILE", help="Model file; without it, the one that is shipped.")
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="Name of the audio input, a part of it, or its number."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of text for people.")]
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spiccato {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1, this machine only]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. [default: 8000]")] = None,
+    model: ModelOption = None,
+    microphone: Annotated[
+        bool, typer.Option("--microphone", help="Listen to this machine's microphone from the start.")
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="NAME", help="Which microphone: name, part of it, or number. Implies --microphone."),
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="How much the log tells.")] = LogLevel.INFO,
+) -> None:
+    """Run the service: the page, the REST API and the streams.
+
+    Every setting can also be given in the environment as `SPICCATO_NAME`, for example `SPICCATO_PORT=9000`.
+
+    **Examples**
+
+    - `spiccato serve` - then open http://127.0.0.1:8000/
+    - `spiccato serve --microphone` - hear this machine's own microphone as well
+    - `spiccato serve --device "USB Audio" --port 9000`
+    """
+    from spiccato import serve as service
+    from spiccato.trouble import told
+
+    with told():
+        wanted = device or ("default" if microphone else None)
+        service.run(_settings(host=host, port=port, model=model, microphone=wanted), log_level)
+
+
+@app.command()
+def listen(
+    device: DeviceOption = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Only these instruments; without it, all of the model's."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.wav", help="Keep the samples that are heard; `classify` of it says the same."),
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Let this running service hear it, e.g. ws://127.0.0.1:8000")
+    ] = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Listen to a microphone of this machine, live. Ctrl-C ends it with a summary.
+
+    In a terminal: a lane for each instrument with its evidence. Piped, or with --json: a line for each event.
+
+    **Examples**
+
+    - `spiccato listen`
+    - `spiccato listen --device USB --labels violin,cello`
+    - `spiccato listen --save take.wav | jq -r 'select(.phase == "onset") | .label'`
+    - `spiccato listen --server ws://studio.local:8000`
+    """
+    from spiccato import listen as listening
+    from spiccato.trouble import fail, told
+
+    with told():
+        if server is not None and model is not None:
+            fail("--model is for hearing here; with --server, the server's own model hears")
+        wanted = [part.strip() for part in (labels or "").split(",") if part.strip()]
+        settings = _settings(model=model)
+        listening.run(settings, device=device, labels=wanted, save=save, server=server, as_json=as_json)
+
+
+@app.command()
+def classify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="WAV, FLAC, OGG, MP3 or M4A.")],
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which instruments play in sound files, and when.
+
+    A file that cannot be read stops no other; the exit status is then 1.
+
+    **Examples**
+
+    - `spiccato classify song.flac`
+    - `spiccato classify --json *.wav > events.jsonl`
+    """
+    from spiccato import classify as classifying
+    from spiccato.model import warmed
+    from spiccato.trouble import told
+
+    with told():
+        if classifying.run(warmed(_settings(model=model)), files, as_json):
+            raise typer.Exit(1)
+
+
+@app.command()
+def devices(as_json: JsonOption = False) -> None:
+    """List the microphones of this machine.
+
+    **Examples**
+
+    - `spiccato devices`
+    - `spiccato devices --json | jq -r .name`
+    """
+    from spiccato import devices as listing
+    from spiccato.trouble import told
+
+    with told():
+        listing.run(as_json)
+
+
+def _settings(**given: Any) -> "Settings":
+    """The environment's settings, changed by what the command line gave. Raises ValidationError."""
+    from server.settings import Settings
+
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def run() -> None:
+    app(prog_name="spiccato")

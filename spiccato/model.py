@@ -1,0 +1,16 @@
+"""The model for a command that hears in this process: loaded, and its kernels compiled. Knows settings and waiting."""
+
+from rich.console import Console
+
+from engine import weights
+from engine.warmup import warm
+from engine.weights import Model
+from server.settings import Settings
+
+
+def warmed(settings: Settings) -> Model:
+    """Raises ModelError. The first time on a machine this takes a while; in a terminal that is told."""
+    with Console(stderr=True).status("getting ready (the first time takes about 15 s)"):
+        model = weights.load(settings.model)
+        warm(model)
+    return model
