@@ -19,7 +19,7 @@ from models.lif_scan import lif_scan
 
 OUTPUT_SCALE = 2.0**-4  # a power of two, so that it moves into the grid exactly
 SHORTEST_FRAMES, LONGEST_FRAMES = 2.0, 50.0  # time constants of hidden neurons, at the start and as limits
-START_GAMMA = 2.0  # a hidden current's standard deviation, in thresholds, for a neuron without memory
+START_GAMMA = 5.0  # a hidden current's standard deviation, in thresholds, for a neuron without memory
 WEIGHT_LIMIT = 127  # int8
 SHIFTS = range(-8, 17)
 

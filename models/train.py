@@ -51,7 +51,7 @@ class Recipe:
         return asdict(self)
 
 
-RATE_RANGE = (0.01, 0.10)
+RATE_RANGE = (0.01, 0.20)
 
 
 def fit(bank: Bank, recipe: Recipe, report: Report = lambda line: None) -> SpikingNetwork:
@@ -67,7 +67,7 @@ def fit(bank: Bank, recipe: Recipe, report: Report = lambda line: None) -> Spiki
     if per_epoch == 0:
         raise ValueError(f"batch={recipe.batch} is more than the {len(bank)} scenes")
     steps = per_epoch * recipe.epochs
-    fold_at = round(steps * (1.0 - recipe.grid_share))
+    fold_at = min(round(steps * (1.0 - recipe.grid_share)), steps - 1)
     optimiser = _optimiser(network, recipe)
     step = 0
     for epoch in range(recipe.epochs):
