@@ -1,0 +1,36 @@
+// The service's plain HTTP requests: what it knows, and its own microphones. Knows addresses and the shape of
+// an error; nothing of the state or the DOM.
+
+export class ServiceError extends Error {}
+
+export const info = () => request('v1/info')
+export const sources = () => request('v1/sources')
+export const addSource = (device) => request('v1/sources', { method: 'POST', body: { kind: 'microphone', device } })
+export const removeSource = (id) => request(`v1/sources/${encodeURIComponent(id)}`, { method: 'DELETE' })
+
+async function request(path, { method = 'GET', body } = {}) {
+  let response
+  try {
+    response = await fetch(path, {
+      method,
+      headers: body ? { 'Content-Type': 'application/json' } : {},
+      body: body && JSON.stringify(body),
+    })
+  } catch {
+    throw new ServiceError('The server does not answer.')
+  }
+  if (response.status === 204) return null
+  return answer(response.status, await response.text())
+}
+
+/** The parsed body of an answer, or its error as a ServiceError with the server's own sentence. */
+export function answer(status, text) {
+  let body
+  try {
+    body = JSON.parse(text)
+  } catch {
+    throw new ServiceError(`The server answered ${status} with something that is not JSON.`)
+  }
+  if (status >= 200 && status < 300) return body
+  throw new ServiceError(body.error?.message ?? `The server answered ${status}.`)
+}

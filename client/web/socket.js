@@ -1,0 +1,117 @@
+// One connection to the service that comes back by itself: the one file that touches a socket. Knows phases, back-off
+// and which closes are final; nothing of what the messages mean.
+//
+// Phases: connecting -> live -> stopping -> idle; a lost connection is `waiting` and then `connecting` again; a close
+// that another try would only repeat is `failed`.
+
+const FIRST_WAIT_MS = 500
+const LONGEST_WAIT_MS = 10_000
+const SPREAD = 0.2 // share by which a wait is spread, so that many pages do not come back at once
+const STOP_PATIENCE_MS = 5000 // how long to wait for the summary after `stop`
+const QUEUE_S = 2 // audio that may wait in the browser's send buffer; more is dropped and told
+const FINAL_CLOSES = new Set([4400, 4401, 4403, 4404, 4409, 4413, 4415])
+
+export function waitMs(attempt, random) {
+  const wait = Math.min(FIRST_WAIT_MS * 2 ** attempt, LONGEST_WAIT_MS)
+  return wait * (1 + SPREAD * (2 * random - 1))
+}
+
+/** The WebSocket address of `path`, relative to the page, so that the page works below any path of a proxy. */
+export function address(path, base) {
+  const url = new URL(path, base)
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+  return url.href
+}
+
+export class Link {
+  /**
+   * hello: message to send on opening, or null. bytesPerSecond: of the audio that will be sent.
+   * tell(message): every text message, parsed, and `link` messages. onFrames(buffer): every binary message.
+   */
+  constructor({ url, hello, bytesPerSecond = 0, tell, onFrames }) {
+    this.url = url
+    this.hello = hello
+    this.queueBytes = QUEUE_S * bytesPerSecond
+    this.tell = tell
+    this.onFrames = onFrames
+    this.socket = null
+    this.attempt = 0 // connections lost in a row
+    this.timer = null
+    this.phase = 'idle'
+    this.#connect()
+  }
+
+  /** Send audio. Returns false where it could not go: no connection, or one that does not keep up. */
+  audio(buffer) {
+    if (!this.hasRoom()) return false
+    this.socket.send(buffer)
+    return true
+  }
+
+  hasRoom() {
+    return this.phase === 'live' && this.socket.bufferedAmount <= this.queueBytes
+  }
+
+  send(message) {
+    if (this.phase === 'live') this.socket.send(JSON.stringify(message))
+  }
+
+  /** End the stream in order: `stop`, the last events, the summary. `hello` streams have one; others just close. */
+  stop() {
+    clearTimeout(this.timer)
+    if (this.phase !== 'live' || !this.hello) return this.#close()
+    this.send({ type: 'stop' })
+    this.#enter('stopping')
+    this.timer = setTimeout(() => this.#close(), STOP_PATIENCE_MS)
+  }
+
+  /** Do not wait for the next attempt. */
+  retryNow() {
+    if (this.phase !== 'waiting') return
+    clearTimeout(this.timer)
+    this.#connect()
+  }
+
+  #connect() {
+    this.#enter('connecting')
+    const socket = new WebSocket(this.url)
+    socket.binaryType = 'arraybuffer'
+    this.socket = socket
+    this.fatal = null
+    socket.onopen = () => {
+      if (this.hello) socket.send(JSON.stringify(this.hello))
+      this.#enter('live')
+    }
+    socket.onmessage = ({ data }) => {
+      if (data instanceof ArrayBuffer) return this.onFrames(data)
+      const message = JSON.parse(data)
+      if (message.type === 'started') this.attempt = 0
+      if (message.type === 'error' && message.fatal) this.fatal = message
+      this.tell({ ...message, at: performance.now() })
+    }
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason)
+  }
+
+  #lost(code, reason) {
+    clearTimeout(this.timer)
+    if (this.phase === 'stopping' || code === 1000) return this.#enter('idle')
+    if (FINAL_CLOSES.has(code) || (this.fatal && !this.fatal.retryable)) {
+      return this.#enter('failed', { detail: this.fatal?.message ?? (reason || `The server closed with code ${code}.`) })
+    }
+    const wait = waitMs(this.attempt, Math.random())
+    this.attempt += 1
+    this.timer = setTimeout(() => this.#connect(), wait)
+    this.#enter('waiting', { retryAt: Date.now() + wait, detail: this.fatal?.message ?? null })
+  }
+
+  #close() {
+    this.socket.onclose = this.socket.onmessage = this.socket.onopen = null
+    this.socket.close(1000)
+    this.#enter('idle')
+  }
+
+  #enter(phase, more = {}) {
+    this.phase = phase
+    this.tell({ type: 'link', phase, attempt: this.attempt, ...more })
+  }
+}
