@@ -40,7 +40,17 @@ export function soundingAt(events, ms) {
     .sort((a, b) => a.onsetMs - b.onsetMs)
 }
 
+/** The events of each label, in the order given: Map of label -> [event]. */
+export function byLabel(events) {
+  const groups = new Map()
+  for (const event of events) {
+    if (!groups.has(event.label)) groups.set(event.label, [])
+    groups.get(event.label).push(event)
+  }
+  return groups
+}
+
 /** The list as a JSON document, oldest first, in the server's own schema. */
 export function toJson(events) {
-  return `${JSON.stringify({ events: events.toReversed() }, null, 2)}\n`
+  return `${JSON.stringify({ events: [...events].reverse() }, null, 2)}\n`
 }

@@ -96,7 +96,7 @@ export function isListening(state) {
 }
 
 function uploaded(state, { type, ...upload }) {
-  const events = upload.events?.toSorted((a, b) => b.onset_sample - a.onset_sample)
+  const events = upload.events && [...upload.events].sort((a, b) => b.onset_sample - a.onset_sample)
   return { ...state, upload: { ...upload, events }, player: upload.phase === 'sending' ? INITIAL.player : state.player }
 }
 
@@ -170,7 +170,7 @@ export function latency(state) {
 }
 
 function median(values) {
-  const sorted = values.toSorted((a, b) => a - b)
+  const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }

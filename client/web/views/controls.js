@@ -53,7 +53,7 @@ export function mount(root, { onInput, onListen, onServerListen, onServerClose, 
       press(listen, microphone.phase === 'open')
 
       const choices = serverChoices(sources)
-      options(serverDevice, choices)
+      options(serverDevice, choices.length > 0 ? choices : [{ id: 'null', name: 'No microphone' }])
       serverDevice.disabled = sources.following !== null || choices.length === 0
       serverListen.disabled = sources.following === null && choices.length === 0
       press(serverListen, sources.following !== null)

@@ -35,7 +35,7 @@ export function bandOf(hz, centresHz) {
 /** The frequencies of `hz` that an axis has room for: [{hz, at: 0 at the foot, 1 at the top}], from the highest down. */
 export function axisMarks(hz, centresHz, apart) {
   const marks = []
-  for (const one of hz.toSorted((a, b) => b - a)) {
+  for (const one of [...hz].sort((a, b) => b - a)) {
     const band = bandOf(one, centresHz)
     if (band === null) continue
     const at = (band + 0.5) / centresHz.length

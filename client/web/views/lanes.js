@@ -2,7 +2,7 @@
 // pass, and its past events as bars. Knows the history's scores and the events; nothing of the spectrogram.
 
 import { percent, words } from '../format.js'
-import { sounding } from '../eventlog.js'
+import { byLabel, sounding } from '../eventlog.js'
 import { drawInterval } from './canvas.js'
 import { arrange } from './order.js'
 import { Strip } from './strip.js'
@@ -74,7 +74,7 @@ export function mount(root, { onOrder }) {
       }
       const now = performance.now()
       if (now - drawnAt >= drawInterval()) {
-        const marks = Map.groupBy(state.session ? ours(state) : [], (event) => event.label)
+        const marks = byLabel(state.session ? ours(state) : [])
         for (const [name, { strip, index }] of lanes) strip.draw(history, index, marks.get(name) ?? [], state.session)
         drawnAt = now
       }

@@ -5,11 +5,13 @@
  * @returns [{family: name or null for none, names: [...]}] from top to bottom
  */
 export function arrange(labels, order, on) {
+  const names = labels.map((label) => label.name).sort()
   if (order === 'family') {
-    const families = Map.groupBy(labels, (label) => label.family)
-    return [...families].map(([family, members]) => ({ family, names: members.map((label) => label.name).toSorted() }))
+    return [...new Set(labels.map((label) => label.family))].map((family) => ({
+      family,
+      names: names.filter((name) => labels.some((label) => label.name === name && label.family === family)),
+    }))
   }
-  const names = labels.map((label) => label.name).toSorted()
   if (order === 'name') return [{ family: null, names }]
   const lit = names.filter((name) => on.includes(name))
   return [{ family: null, names: [...lit, ...names.filter((name) => !on.includes(name))] }]

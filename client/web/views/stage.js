@@ -11,11 +11,16 @@ export function quiet(state) {
   if (state.input === 'file') return quietFile(state)
   const { phase } = state.link
   if (state.input === 'microphone' && state.microphone.phase === 'asking') return 'Waiting for your leave to use the microphone …'
+  if (state.input === 'server' && !canServe(state.sources)) return 'The server has no microphone to listen with.'
   if (!isListening(state)) return 'Press Listen and play something.'
   if (phase === 'waiting' || phase === 'connecting') return 'No connection: nothing is heard.'
   if (!state.level) return 'Waiting for sound …'
   if (state.level.silentMs > MUTED_MS) return 'Digital silence: is the microphone muted?'
   return 'Listening.'
+}
+
+function canServe({ devices, sources }) {
+  return devices.length + sources.length > 0
 }
 
 function quietFile({ upload, player }) {

@@ -1,6 +1,7 @@
 // A file as lanes: one for each instrument that was named in it, a bar for each time it sounds, and a cursor that goes
 // with the sound. Knows the answer to an upload; nothing of live streams.
 
+import { byLabel } from '../eventlog.js'
 import { bytes, duration, list as listed, position, words } from '../format.js'
 import { soundingNow } from '../state.js'
 import { marks } from './ticks.js'
@@ -32,7 +33,7 @@ export function mount(root, { onSeek }) {
 
   function build({ events, summary, file: { name: title } }, families) {
     totalMs = Math.max(1, summary.audio_ms)
-    const final = Map.groupBy(events.filter((event) => event.phase === 'offset'), (event) => event.label)
+    const final = byLabel(events.filter((event) => event.phase === 'offset'))
     name.textContent = title
     seek.max = totalMs
     ticks.replaceChildren(
@@ -57,7 +58,7 @@ export function mount(root, { onSeek }) {
     title.textContent = words(label)
     bars.className = 'bars'
     total.className = 'lane-score'
-    total.textContent = duration(1000 * seconds)
+    total.textContent = seconds < 60 ? `${seconds.toFixed(1)} s` : duration(1000 * seconds)
     total.title = `${count} ${count === 1 ? 'event' : 'events'}`
     for (const event of events) {
       const bar = document.createElement('i')

@@ -1,0 +1,151 @@
+// The reducer: what each message of the service and of the page does to the page's state.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { INITIAL, eventsShown, isListening, latency, reduce, soundingNow } from '../../client/web/state.js'
+
+const MODEL = { name: 'toy', version: '0.0.1', sha256: '', labels: ['low', 'high'], families: ['a', 'b'] }
+const THRESHOLDS = { low: { on: 0.7, off: 0.4 }, high: { on: 0.6, off: 0.4 } }
+const INFO = { model: MODEL, detect: { thresholds: THRESHOLDS }, bands_hz: [60, 120], upload: { formats: ['wav'] } }
+const STARTED = {
+  type: 'started',
+  session: 's_1',
+  effective: { audio: { sample_rate: 48_000 }, detect: { thresholds: THRESHOLDS } },
+  model: MODEL,
+  hop_ms: 10,
+  frame: { bands: 64, spikes: 66, labels: 2, bytes: 77, every: 2, db_floor: -100, db_ceil: 0, evidence_scale: 256 },
+}
+const ONSET = {
+  type: 'event', session: 's_1', event_id: 'e1', label: 'low', phase: 'onset', peak: 0.8, score: 0.8,
+  onset_sample: 4800, onset_ms: 100, offset_sample: null, offset_ms: null, decided_sample: 7200, latency_ms: 4, reason: null,
+}
+const OFFSET = { ...ONSET, phase: 'offset', offset_sample: 48_000, offset_ms: 1000, peak: 0.9, latency_ms: 3, reason: 'decay' }
+
+const after = (...messages) => messages.reduce(reduce, INITIAL)
+const labels = (state) => soundingNow(state).map((one) => one.label)
+
+test('an unknown message changes nothing at all', () => {
+  assert.equal(reduce(INITIAL, { type: 'what_is_this' }), INITIAL)
+})
+
+test('no message changes the state that it was given', () => {
+  const freeze = (value) => {
+    if (value && typeof value === 'object' && !Object.isFrozen(value)) Object.values(Object.freeze(value)).forEach(freeze)
+    return value
+  }
+  const messages = [
+    { type: 'info', info: INFO }, { type: 'link', phase: 'connecting' }, { type: 'link', phase: 'live' }, STARTED, ONSET,
+    { type: 'level', rms_dbfs: -20, peak_dbfs: -10, clipped: 0, at: 0 }, OFFSET, { type: 'gap' },
+    { type: 'heartbeat', lag_ms: 1, realtime_factor: 0.1, dropped_ms: 0 }, { type: 'unheard', ms: 32 },
+    { type: 'upload', phase: 'done', events: [OFFSET], summary: {}, file: { name: 'a.wav', size: 1 } },
+    { type: 'link', phase: 'waiting', retryAt: 1 }, { type: 'clear_events' },
+  ]
+  messages.reduce((state, message) => freeze(reduce(state, message)), freeze(structuredClone(INITIAL)))
+})
+
+test('the labels with their families and thresholds are known before anything is heard', () => {
+  assert.deepEqual(after({ type: 'info', info: INFO }).model.labels, [
+    { name: 'low', family: 'a', on: 0.7 },
+    { name: 'high', family: 'b', on: 0.6 },
+  ])
+})
+
+test('a session of the same model leaves the model as it is, so that no lane is built anew', () => {
+  const before = after({ type: 'info', info: INFO })
+  assert.equal(reduce(before, STARTED).model, before.model)
+})
+
+test('a sent frame lasts its share of engine hops at the declared rate', () => {
+  assert.equal(after(STARTED).session.samplesPerFrame, 960)
+})
+
+test('an onset lights a label and its offset puts it out', () => {
+  assert.deepEqual(labels(after(STARTED, ONSET)), ['low'])
+  assert.deepEqual(labels(after(STARTED, ONSET, OFFSET)), [])
+})
+
+test('a retracted event lights nothing and stays in the list', () => {
+  const state = after(STARTED, ONSET, { ...OFFSET, phase: 'retract' })
+  assert.deepEqual(labels(state), [])
+  assert.equal(state.events[0].phase, 'retract')
+})
+
+test('labels stand in the order of their onset', () => {
+  const other = { ...ONSET, event_id: 'e2', label: 'high', onset_ms: 200 }
+  assert.deepEqual(labels(after(STARTED, ONSET, other)), ['low', 'high'])
+})
+
+test('a lost connection puts every label out and says so in its event', () => {
+  const state = after({ type: 'link', phase: 'live' }, STARTED, ONSET, { type: 'link', phase: 'waiting', attempt: 1, retryAt: 5000 })
+  assert.deepEqual(labels(state), [])
+  assert.equal(state.events[0].phase, 'lost')
+  assert.deepEqual(state.link, { phase: 'waiting', attempt: 1, retryAt: 5000, detail: null })
+})
+
+test('a new session keeps the events of the one before and starts its figures afresh', () => {
+  const state = after(STARTED, ONSET, OFFSET, { type: 'gap' }, { ...STARTED, session: 's_2' })
+  assert.equal(state.events.length, 1)
+  assert.equal(state.health.gaps, 0)
+  assert.equal(latency(state), null)
+})
+
+test('sound that was not sent is still told after the connection is back', () => {
+  assert.equal(after({ type: 'unheard', ms: 32 }, { type: 'unheard', ms: 32 }, STARTED).health.unheardMs, 64)
+})
+
+test('the latency is the median over the newest onsets, in its two parts', () => {
+  const later = { ...ONSET, event_id: 'e2', decided_sample: 9600, latency_ms: 6 }
+  assert.deepEqual(latency(after(STARTED, ONSET, later)), { algorithmMs: 75, serverMs: 5 })
+})
+
+test('the meter holds a peak for a while and then lets it go', () => {
+  const level = (peak, at) => ({ type: 'level', rms_dbfs: peak - 6, peak_dbfs: peak, clipped: 0, at })
+  assert.equal(after(level(-3, 0), level(-20, 1000)).level.holdDbfs, -3)
+  assert.equal(after(level(-3, 0), level(-20, 1600)).level.holdDbfs, -20)
+  assert.equal(after(level(-20, 0), level(-3, 100)).level.holdDbfs, -3)
+})
+
+test('digital silence is null and is timed', () => {
+  const silence = (at) => ({ type: 'level', rms_dbfs: null, peak_dbfs: null, clipped: 0, at })
+  const state = after(silence(0), silence(100), silence(250))
+  assert.equal(state.level.rmsDbfs, null)
+  assert.equal(state.level.silentMs, 250)
+  const sound = { type: 'level', rms_dbfs: -30, peak_dbfs: -20, clipped: 0, at: 300 }
+  assert.equal(reduce(state, sound).level.silentMs, 0)
+})
+
+test('clipping stays marked until it is cleared', () => {
+  const loud = { type: 'level', rms_dbfs: -1, peak_dbfs: 0, clipped: 7, at: 0 }
+  const state = after(loud, { ...loud, clipped: 0, at: 100 })
+  assert.equal(state.clips, 1)
+  assert.equal(reduce(state, { type: 'clear_clips' }).clips, 0)
+})
+
+test('clearing the list keeps what still sounds', () => {
+  const open = { ...ONSET, event_id: 'e2', label: 'high' }
+  const state = after(STARTED, ONSET, OFFSET, open, { type: 'clear_events' })
+  assert.deepEqual(state.events.map((event) => event.event_id), ['e2'])
+})
+
+test('a file lights the labels at the position that plays, and lists its events newest first', () => {
+  const second = { ...OFFSET, event_id: 'e2', label: 'high', onset_sample: 96_000, onset_ms: 2000, offset_ms: 3000 }
+  const done = { type: 'upload', phase: 'done', events: [OFFSET, second], summary: {}, file: { name: 'a.wav', size: 9 } }
+  const at = (positionMs) => after({ type: 'input', input: 'file' }, done, { type: 'player', playing: true, positionMs })
+  assert.deepEqual(labels(at(500)), ['low'])
+  assert.deepEqual(labels(at(1500)), [])
+  assert.deepEqual(labels(at(2000)), ['high'])
+  assert.deepEqual(eventsShown(at(0)).map((event) => event.event_id), ['e2', 'e1'])
+})
+
+test('the page listens while a microphone is open, its own or the server’s', () => {
+  assert.equal(isListening(INITIAL), false)
+  assert.equal(isListening(after({ type: 'microphone', phase: 'open' })), true)
+  assert.equal(isListening(after({ type: 'sources', following: 'microphone' })), true)
+})
+
+test('a microphone that failed is closed with a sentence', () => {
+  const state = after({ type: 'microphone', phase: 'asking' }, { type: 'microphone', phase: 'closed', problem: 'No.' })
+  assert.equal(state.microphone.problem, 'No.')
+  assert.equal(state.microphone.type, undefined)
+})
