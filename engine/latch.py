@@ -77,6 +77,7 @@ def settings_dtype(labels: int) -> np.dtype[np.void]:
             ("enabled", np.uint8, (labels,)),
             ("min_on", np.int64),  # frames
             ("min_off", np.int64),
+            ("lookback", np.int64),
         ],
         align=True,
     )
@@ -90,6 +91,7 @@ def settings_record(settings: LatchSettings, hop_s: float) -> NDArray[np.void]:
     record["enabled"][0] = settings.enabled
     record["min_on"] = math.ceil(settings.min_on_ms / 1000.0 / hop_s - 1e-9)
     record["min_off"] = max(1, math.ceil(settings.min_off_ms / 1000.0 / hop_s - 1e-9))
+    record["lookback"] = round(ATTACK_LOOKBACK_S / hop_s)
     return record
 
 
@@ -112,7 +114,6 @@ def latch_step(
     state: Record,
     frame: int,
     attack: int,
-    lookback: int,
     hop: int,
     events: Record,
     count: int,
@@ -120,8 +121,8 @@ def latch_step(
     """Let every latch decide on one frame; returns the number of events now in `events`.
 
     v: (neurons,) float32, the labels' membranes from `first` on. settings: record of `settings_dtype`. state: record
-    with `state_fields`. frame: index of this frame. attack: frame in which the present sound rose. lookback: frames.
-    hop: samples. events: (capacity,) of RAW_EVENT with room for one more event a label. count: events already there.
+    with `state_fields`. frame: index of this frame. attack: frame in which the present sound rose. hop:
+    samples. events: (capacity,) of RAW_EVENT with room for one more event a label. count: events already there.
     """
     for label in range(settings.on.shape[0]):
         value = v[first + label]
@@ -130,10 +131,10 @@ def latch_step(
                 state.rise[label] = frame + 1
             if value > settings.on[label] and settings.enabled[label]:
                 begun = state.rise[label]
-                if frame - attack <= lookback:
+                if frame - attack <= settings.lookback:
                     begun = attack
-                elif frame - begun > lookback:
-                    begun = frame - lookback
+                elif frame - begun > settings.lookback:
+                    begun = frame - settings.lookback
                 state.is_on[label] = 1
                 state.below[label] = 0
                 state.opened[label] = frame

@@ -11,12 +11,14 @@ snntorch's bit for bit. Before 0.8 snntorch computed `beta * (v - s * threshold)
 Source: Eshraghian et al. 2023, "Training spiking neural networks using lessons from deep learning"; snntorch 1.0.0.
 """
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.jit import kernel
 
 f32 = np.float32
+usize = nb.uintp
 
 SUBTRACT, ZERO, NONE = 0, 1, 2
 RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}
@@ -34,25 +36,25 @@ def lif_step(
     first: int,
     count: int,
 ) -> None:
-    """Advance neurons `first .. first + count` by one frame, in place.
+    """Advance the `count` neurons of one layer by one frame, in place.
 
-    current: (widest layer,) float32, indexed from 0. beta (0..1), threshold, v: (neurons,) float32.
-    reset: SUBTRACT, ZERO or NONE. delayed: snntorch's reset_delay. spikes: (neurons,) uint8, written.
+    current, beta (0..1), threshold: (count,) or longer, float32. reset: SUBTRACT, ZERO or NONE. delayed: snntorch's
+    reset_delay. v: (neurons,) float32, updated, and spikes: (neurons,) uint8, written, both from `first` on.
     """
-    for i in range(count):
-        n = first + i
-        due = f32(1.0) if v[n] - threshold[n] > f32(0.0) else f32(0.0)
+    for i in range(usize(count)):
+        n = usize(first) + i
+        due = f32(1.0) if v[n] - threshold[i] > f32(0.0) else f32(0.0)
         if reset == SUBTRACT:
-            value = (beta[n] * v[n] + current[i]) - due * threshold[n]
+            value = (beta[i] * v[n] + current[i]) - due * threshold[i]
         elif reset == ZERO:
-            value = beta[n] * ((f32(1.0) - due) * v[n]) + current[i]
+            value = beta[i] * ((f32(1.0) - due) * v[n]) + current[i]
         else:
-            value = beta[n] * v[n] + current[i]
-        fired = f32(1.0) if value - threshold[n] > f32(0.0) else f32(0.0)
+            value = beta[i] * v[n] + current[i]
+        fired = f32(1.0) if value - threshold[i] > f32(0.0) else f32(0.0)
         if not delayed:
             # snntorch takes back the reset already made and makes the new one: so must we, to the bit
             if reset == SUBTRACT:
-                value = value - (fired - due) * threshold[n]
+                value = value - (fired - due) * threshold[i]
             elif reset == ZERO:
                 value = value - (fired - due) * value
         v[n] = value

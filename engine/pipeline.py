@@ -17,8 +17,7 @@ from engine.ear import NEVER, checked, fill_hop, hear_frame
 from engine.events import Event
 from engine.jit import Record, kernel
 from engine.latch import LatchSettings, latch_step, score_of, settings_record
-from engine.lif import RESETS
-from engine.network import network_step
+from engine.network import network_record, network_step
 from engine.weights import Model
 
 TRACE_FRAMES = 256  # frames that `Pipeline.trace` remembers: 2.56 s at 10 ms
@@ -51,20 +50,8 @@ def advance(
             break
         frame = s.frame
         hear_frame(e, s, w)
-        network_step(
-            s.cochlea_spikes,
-            n.widths,
-            n.weight,
-            n.bias,
-            n.beta,
-            n.threshold,
-            n.reset,
-            n.delayed,
-            s.v,
-            s.spikes,
-            w.current,
-        )
-        count = latch_step(s.v, first_label, rules, s, frame, s.attack, n.lookback, e.hop, events, count)
+        network_step(n, s.cochlea_spikes, s, w)
+        count = latch_step(s.v, first_label, rules, s, frame, s.attack, e.hop, events, count)
 
         row = trace[frame % trace.shape[0]]
         row.level = w.level
@@ -75,36 +62,6 @@ def advance(
     return at, count
 
 
-def _network(model: Model) -> NDArray[np.void]:
-    """The network's parameters as one (1,) record."""
-    widths = [model.front_end.fibres] + [layer.weight.shape[1] for layer in model.layers]
-    neurons = model.neurons
-    weights = sum(layer.weight.size for layer in model.layers)
-    dtype = np.dtype(
-        [
-            ("lookback", np.int64),  # frames
-            ("widths", np.int64, (len(widths),)),
-            ("reset", np.int64, (len(model.layers),)),
-            ("delayed", np.uint8, (len(model.layers),)),
-            ("beta", np.float32, (neurons,)),
-            ("threshold", np.float32, (neurons,)),
-            ("bias", np.float32, (neurons,)),
-            ("weight", np.float32, (weights,)),
-        ],
-        align=True,
-    )
-    record = np.zeros(1, dtype)
-    record["lookback"] = round(latch.ATTACK_LOOKBACK_S / model.front_end.hop_s)
-    record["widths"][0] = widths
-    record["reset"][0] = [RESETS[layer.reset] for layer in model.layers]
-    record["delayed"][0] = [layer.reset_delay for layer in model.layers]
-    record["beta"][0] = np.concatenate([layer.beta for layer in model.layers])
-    record["threshold"][0] = np.concatenate([layer.threshold for layer in model.layers])
-    record["bias"][0] = np.concatenate([layer.real_bias() for layer in model.layers])
-    record["weight"][0] = np.concatenate([layer.real_weight().ravel() for layer in model.layers])
-    return record
-
-
 class Pipeline:
     """`feed(samples) -> events`, `flush()`, `reset()` for one stream at the model's rate."""
 
@@ -113,7 +70,7 @@ class Pipeline:
         config = model.front_end
         labels = len(model.labels)
         self._ear = ear.parameters(config)
-        self._net = _network(model)
+        self._net = network_record(model.layers)
         # The ear's fields come last: numba takes a record that begins like another for its subtype, and warns.
         state: list[tuple[Any, ...]] = [
             ("v", np.float32, (model.neurons,)),  # membrane potentials, layer after layer; the labels' are the last
@@ -122,7 +79,11 @@ class Pipeline:
             *ear.state_fields(config),
         ]
         widest = max(layer.weight.shape[1] for layer in model.layers)
-        scratch = [("current", np.float32, (widest,)), *ear.scratch_fields(config)]
+        scratch = [
+            ("current", np.float32, (widest,)),
+            ("active", np.int64, (max(widest, config.fibres),)),
+            *ear.scratch_fields(config),
+        ]
         trace = [
             ("level", np.float32),  # mean band energy: power, full scale near 1
             ("energy", np.float32, (config.bands,)),

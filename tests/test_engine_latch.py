@@ -19,7 +19,6 @@ from engine.latch import (
 
 HOP = 160
 HOP_S = 0.01
-LOOKBACK = 30
 
 
 def run(evidence: list[float], attack: int = NEVER, **changes: object) -> list[tuple[int, int, int, int]]:
@@ -33,17 +32,11 @@ def run(evidence: list[float], attack: int = NEVER, **changes: object) -> list[t
     count = 0
     for frame, v in enumerate(evidence):
         began = attack if frame >= attack else NEVER
-        count = latch_step(
-            np.array([v], np.float32), 0, _row(rules), state[0], frame, began, LOOKBACK, HOP, events, count
-        )
+        count = latch_step(np.array([v], np.float32), 0, rules, state[0], frame, began, HOP, events, count)
     return [
         (int(e["phase"]), int(e["onset"]) // HOP, int(e["offset"]) // HOP, int(e["decided"]) // HOP)
         for e in events[:count]
     ]
-
-
-def _row(record: np.void) -> np.void:
-    return record
 
 
 UP, DOWN = 3.0, -3.0

@@ -5,12 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.jit import Record, kernel
 from engine.lif import NONE, RESETS, SUBTRACT, lif_step
-from engine.network import network_step
+from engine.network import network_record, network_step
 from engine.weights import Layer
 from tests import reference
 
 FRAMES = 400
+
+
+@kernel
+def step_network(net: Record, inputs: np.ndarray, state: Record, scratch: Record) -> None:
+    network_step(net[0], inputs, state[0], scratch[0])
 
 
 def run_layer(currents: np.ndarray, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -116,19 +122,10 @@ def test_a_whole_network_equals_snntorch_frame_by_frame() -> None:
     layers = [random_layer(rng, widths[i], widths[i + 1], resets[i], True) for i in range(3)]
     inputs = (rng.random((FRAMES, widths[0])) < 0.1).astype(np.uint8)
 
+    net = network_record(tuple(layers))
     neurons = sum(widths[1:])
-    v, spikes = np.zeros(neurons, np.float32), np.zeros(neurons, np.uint8)
-    weight = np.concatenate([layer.real_weight().ravel() for layer in layers])
-    bias, beta, threshold = (
-        np.concatenate(parts)
-        for parts in (
-            [layer.real_bias() for layer in layers],
-            [layer.beta for layer in layers],
-            [layer.threshold for layer in layers],
-        )
-    )
-    codes = np.array([RESETS[layer.reset] for layer in layers])
-    current = np.zeros(128, np.float32)
+    state = np.zeros(1, np.dtype([("v", np.float32, (neurons,)), ("spikes", np.uint8, (neurons,))], align=True))
+    scratch = np.zeros(1, np.dtype([("current", np.float32, (128,)), ("active", np.int64, (128,))], align=True))
 
     linears, leakies, mems = [], [], []
     for layer in layers:
@@ -147,16 +144,14 @@ def test_a_whole_network_equals_snntorch_frame_by_frame() -> None:
     total = 0
     with torch.no_grad():
         for frame in inputs:
-            network_step(
-                frame, np.array(widths), weight, bias, beta, threshold, codes, np.ones(3, np.uint8), v, spikes, current
-            )
+            step_network(net, frame, state, scratch)
             x = torch.from_numpy(frame.astype(np.float32))
             expected_spikes, expected_v = [], []
             for i in range(3):
                 x, mems[i] = leakies[i](linears[i](x), mems[i])
                 expected_spikes.append(x.numpy())
                 expected_v.append(mems[i].numpy())
-            np.testing.assert_array_equal(spikes, np.concatenate(expected_spikes).astype(np.uint8))
-            np.testing.assert_array_equal(v.view(np.uint32), np.concatenate(expected_v).view(np.uint32))
-            total += int(spikes.sum())
+            np.testing.assert_array_equal(state["spikes"][0], np.concatenate(expected_spikes).astype(np.uint8))
+            np.testing.assert_array_equal(state["v"][0].view(np.uint32), np.concatenate(expected_v).view(np.uint32))
+            total += int(state["spikes"].sum())
     assert total > FRAMES
