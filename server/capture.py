@@ -182,7 +182,8 @@ def refused(name: str, error: Exception) -> CaptureError:
         return CaptureError("device_busy", f"{name} is busy: another program is using it, or it may not be opened")
     if code == PA_INVALID_DEVICE:
         return CaptureError("device_lost", f"{name} is gone")
-    reason = "; ".join([str(error.args[0] if error.args else error), *(str(part[2]) for part in error.args[2:])])
+    told = str(error.args[0] if error.args else error).removeprefix("Error opening RawInputStream: ")
+    reason = "; ".join([told, *(str(host_error[2]) for host_error in error.args[2:])])
     return CaptureError("device_failed", f"{name} cannot be opened: {reason}")
 
 

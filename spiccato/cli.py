@@ -69,7 +69,9 @@ def serve(
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="NAME", help="Which microphone: name, part of it, or number. Implies --microphone."),
+        typer.Option(
+            "--device", metavar="NAME", help="Which microphone: name, part of it, number. Implies --microphone."
+        ),
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="How much the log tells.")] = LogLevel.INFO,
 ) -> None:

@@ -49,6 +49,8 @@ class Lanes:
             self._event(message)
         elif kind == "source":
             self.state, self.detail = message["state"], message["detail"]
+        elif kind == "summary":
+            self.scores, self.since_ms, self.level, self.clipped = {}, {}, None, False
         elif kind == "gap":
             lost_ms = message["samples"] * 1000 / self._rate_hz
             self.notes.append(Text(f"{lost_ms:.0f} ms of sound were lost ({message['reason']})", "red"))

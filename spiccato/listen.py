@@ -6,6 +6,7 @@ when to stop; nothing of how they come about.
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ def run(
     settings: Settings, *, device: str | None, labels: list[str], save: Path | None, server: str | None, as_json: bool
 ) -> None:
     """Listen until Ctrl-C, here or at `server`. Raises CaptureError, StreamError, ModelError, Refusal."""
+    logging.getLogger("spiccato").addHandler(logging.NullHandler())  # what the log would say, the view says
     detect = {"labels": labels} if labels else {}
     model = warmed(settings) if server is None else None
     if model is not None:

@@ -7,8 +7,9 @@ import pytest
 from engine.weights import Model, load, save
 from tests.live_server import orchestra_server, server
 from tests.toy import toy_model
+from tests.virtual_mic import virtual_mic
 
-__all__ = ["orchestra_server", "server"]
+__all__ = ["orchestra_server", "server", "virtual_mic"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -29,6 +29,12 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 15.0) -> No
         time.sleep(0.02)
 
 
+def fake_portaudio(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Every recording process started from now on finds tests/fake_portaudio in place of sounddevice."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "fake_portaudio"))
+    monkeypatch.setenv("FAKE_PORTAUDIO", kind)
+
+
 class VirtualMic:
     def __init__(self, folder: Path) -> None:
         asound = folder / "asound.conf"
@@ -41,15 +47,17 @@ class VirtualMic:
             "PULSE_SOURCE": "mic.monitor",
             "ALSA_CONFIG_PATH": f"{ASOUND}:{asound}",
         }
-        self._daemon = subprocess.Popen(
-            ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1",
-             f"--load=module-native-protocol-unix auth-anonymous=1 socket={folder}/socket"],
-            env=self.env,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "log").open("wb"),
-        )  # fmt: skip
+        command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
+        command.append(f"--load=module-native-protocol-unix auth-anonymous=1 socket={folder}/socket")
+        with (folder / "log").open("wb") as log:
+            self._daemon = subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
         wait_until(lambda: self._pactl("info").returncode == 0, "PulseAudio's answer")
         self.plug()
+
+    def into(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every recording process started by this one finds the microphone."""
+        for name, value in self.env.items():
+            monkeypatch.setenv(name, value)
 
     def plug(self) -> None:
         """Connect the microphone."""

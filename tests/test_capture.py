@@ -1,0 +1,155 @@
+"""The recording process and the parent's side of it, with a fake PortAudio where the machine's does not matter."""
+
+import asyncio
+from array import array
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from server.capture import DISCONTINUITY, QUEUE_BLOCKS, CaptureError, Recorder, choose
+from server.microphone import Block, Microphone, devices
+from tests.virtual_mic import VirtualMic, fake_portaudio, wait_until
+
+USB = {"index": 2, "name": "USB Audio: Stage Left", "host_api": "ALSA", "default": False, "sample_rate": 48_000}
+BUILT_IN = {"index": 5, "name": "Built-in Microphone", "host_api": "ALSA", "default": True, "sample_rate": 44_100}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [(None, "Built-in Microphone"), ("2", "USB Audio: Stage Left"), ("stage left", "USB Audio: Stage Left")],
+)
+def test_a_device_is_chosen_by_default_number_or_part_of_its_name(wanted: str | None, name: str) -> None:
+    assert choose([USB, BUILT_IN], wanted)["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "code", "told"),
+    [
+        ([], None, "no_device", "no audio input"),
+        ([USB, BUILT_IN], "harp", "unknown_device", "'harp'; there are 2: USB Audio: Stage Left (ALSA), 5: Built-in"),
+        ([USB, BUILT_IN], "alsa", "ambiguous_device", "2 audio inputs match 'alsa'"),
+    ],
+)
+def test_a_device_that_cannot_be_chosen_is_told_with_what_there_is(
+    found: list[dict[str, Any]], wanted: str | None, code: str, told: str
+) -> None:
+    with pytest.raises(CaptureError) as caught:
+        choose(found, wanted)
+    assert caught.value.code == code
+    assert told in str(caught.value)
+
+
+def fed(blocks: list[tuple[float, bool]], frames: int = 960) -> Recorder:
+    """A recorder that was called back with blocks of (converter's time, overflow)."""
+    recorder = Recorder(None, {"sample_rate": 48_000}, BytesIO())
+    for at, overflow in blocks:
+        status = SimpleNamespace(input_overflow=overflow)
+        recorder.callback(array("f", [0.0] * frames).tobytes(), frames, SimpleNamespace(inputBufferAdcTime=at), status)
+    return recorder
+
+
+def test_an_overflow_costs_the_samples_that_the_converters_clock_says() -> None:
+    recorder = fed([(10.0, False), (10.02, False), (10.07, True)])
+    told = [recorder.blocks.get_nowait()[:2] for _ in range(3)]
+    assert told == [(0, 0), (0, 960), (DISCONTINUITY, 3 * 960 + 480)]
+
+
+def test_an_overflow_without_a_clock_is_told_as_one_sample() -> None:
+    recorder = fed([(0.0, False), (0.0, True)])
+    assert [recorder.blocks.get_nowait()[1] for _ in range(2)] == [0, 961]
+
+
+def test_blocks_dropped_for_a_slow_reader_are_counted_exactly() -> None:
+    recorder = fed([(n * 0.02, False) for n in range(QUEUE_BLOCKS + 7)])
+    while not recorder.blocks.empty():
+        last = recorder.blocks.get_nowait()
+    assert last[1] == (QUEUE_BLOCKS - 1) * 960
+    recorder.callback(b"", 0, SimpleNamespace(inputBufferAdcTime=0.0), SimpleNamespace(input_overflow=False))
+    assert recorder.blocks.get_nowait()[:2] == (DISCONTINUITY, (QUEUE_BLOCKS + 7) * 960)
+
+
+async def recorded(seconds: float, device: str | None = None) -> tuple[Microphone, list[Block]]:
+    microphone = await Microphone.open(device)
+    try:
+        blocks = [await microphone.read() for _ in range(round(seconds / 0.02))]
+    finally:
+        await microphone.close()
+    return microphone, blocks
+
+
+def test_a_missing_portaudio_is_told_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "missing")
+    for attempt in (devices(), Microphone.open()):
+        with pytest.raises(CaptureError, match="apt-get install libportaudio2") as caught:
+            asyncio.run(attempt)
+        assert caught.value.code == "no_portaudio"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "told"),
+    [
+        ("none", "no_device", "connect a microphone"),
+        ("busy", "device_busy", "Fake microphone is busy"),
+        ("crash", "capture_crashed", "RuntimeError: the driver is broken"),
+    ],
+)
+def test_a_device_that_cannot_be_opened_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, kind: str, code: str, told: str
+) -> None:
+    fake_portaudio(monkeypatch, kind)
+    with pytest.raises(CaptureError, match=told) as caught:
+        asyncio.run(Microphone.open())
+    assert caught.value.code == code
+
+
+def test_only_inputs_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    assert [(d["index"], d["name"], d["default"]) for d in asyncio.run(devices())] == [
+        (1, "Fake microphone", True),
+        (2, "Fake line in", False),
+    ]
+
+
+def test_an_overflow_of_the_driver_reaches_the_reader_as_lost_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "overflowing")
+    _, blocks = asyncio.run(recorded(0.6))
+    assert [block.lost for block in blocks if block.lost] == [480]
+    assert blocks[-1].first_sample == 29 * 960 + 480
+
+
+def test_a_device_that_vanishes_ends_the_reading_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "vanishing")
+    with pytest.raises(CaptureError, match="Fake microphone stopped") as caught:
+        asyncio.run(recorded(2.0))
+    assert caught.value.code == "device_lost"
+
+
+def test_a_real_device_gives_contiguous_blocks_at_its_own_rate(
+    virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virtual_mic.into(monkeypatch)
+    microphone, blocks = asyncio.run(recorded(0.5, "PULSE"))
+    assert microphone.opened.device == "pulse"
+    samples = microphone.opened.sample_rate // 50
+    assert [block.first_sample for block in blocks] == [n * samples for n in range(25)]
+    assert {len(block.pcm) for block in blocks} == {samples * 4}
+
+
+def test_the_recording_process_ends_with_its_parents_pipe(
+    virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virtual_mic.into(monkeypatch)
+    asyncio.run(recorded(0.1, "pulse"))
+    wait_until(lambda: virtual_mic.recorded_by() == 0, "the end of the recording")
+
+
+def test_the_script_needs_nothing_of_ours_on_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `server` or `json` package in the current directory must not be imported in place of the real one."""
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')\n")
+    (tmp_path / "server").mkdir()
+    monkeypatch.chdir(tmp_path)
+    fake_portaudio(monkeypatch, "tone")
+    assert len(asyncio.run(devices())) == 2
