@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from engine.bands import mel_table
 from engine.pipeline import default_settings
 from server.detect import effective
 from server.ingest import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
@@ -27,6 +28,7 @@ async def info(request: Request) -> dict[str, Any]:
         "model": dumped(model_info(service.model)),
         "detect": dumped(effective(service.model, default_settings(service.model))),
         "hop_ms": service.model.front_end.hop_s * 1000,
+        "bands_hz": [round(hz, 1) for hz in mel_table(service.model.front_end).centre_hz.tolist()],
         "stream": {
             "encodings": list(SAMPLE_BYTES),
             "sample_rate": [MIN_RATE_HZ, MAX_RATE_HZ],
