@@ -44,6 +44,8 @@ class Stream:
         self.ready: Message = {}
         self.started: Message = {}
         self.summary: Message | None = None
+        self._error: StreamError | None = None  # fatal: the server closes
+        self._ended = False  # the server closed after its summary
 
     async def send(self, pcm: bytes) -> None:
         """Send interleaved samples in the session's encoding. Waits when the server does not keep up."""
@@ -60,56 +62,65 @@ class Stream:
             raise await self._why(error) from error
 
     async def stop(self) -> Message:
-        """End the stream; the server's `summary`. Events that come before it are left for the iterator."""
+        """End the stream; the server's `summary`. Messages that come before the end are left for the iterator."""
         await self.command("stop")
-        while self.summary is None:
-            async with self._receiving:
-                if self.summary is None:
-                    self._unread.append(await self._receive())
+        await self._to_the_end()
+        assert self.summary is not None
         return self.summary
 
     async def __aiter__(self) -> AsyncIterator[Message | bytes]:
-        """Every message up to the summary: JSON ones as dicts, `frame` as bytes. Raises StreamError."""
-        while self._unread or self.summary is None:
+        """Every message up to the end: JSON ones as dicts, `frame` as bytes. Then StreamError if it was an error."""
+        while True:
             async with self._receiving:
-                if self._unread:
-                    message = self._unread.popleft()
-                elif self.summary is None:
-                    message = await self._receive()
-                else:
-                    return
+                message = self._unread.popleft() if self._unread else await self._receive()
+            if message is None:
+                return
             yield message
 
-    async def _receive(self) -> Message | bytes:
+    async def _receive(self) -> Message | bytes | None:
+        """The next message, or None after the end."""
+        if self._ended:
+            return None
         try:
             data = await self._socket.recv()
         except ConnectionClosed as error:
-            raise _closed(error) from error
+            if self._error is not None:
+                raise self._error from error
+            if self.summary is None:
+                raise _closed(error) from error
+            self._ended = True
+            return None
         if isinstance(data, bytes):
             return data
         message: Message = json.loads(data)
         if message["type"] == "error" and message["fatal"]:
-            raise StreamError(message["code"], message["message"], retryable=message["retryable"])
+            self._error = StreamError(message["code"], message["message"], retryable=message["retryable"])
         if message["type"] == "summary":
             self.summary = message
         return message
 
+    async def _to_the_end(self) -> None:
+        """Receive until the server has closed; what comes is kept for the iterator."""
+        while not self._ended:
+            async with self._receiving:
+                if (message := await self._receive()) is not None:
+                    self._unread.append(message)
+
     async def _expect(self, type: str) -> Message:
         """The next message, which must be `type`."""
-        message = await self._receive()
-        if isinstance(message, bytes) or message["type"] != type:
-            told = "a binary message" if isinstance(message, bytes) else repr(message["type"])
-            raise StreamError("bad_message", f"the server sent {told} where {type!r} was expected")
-        return message
+        while (message := await self._receive()) is not None:
+            if isinstance(message, dict) and message["type"] == type:
+                return message
+            if self._error is None:
+                break
+        raise StreamError("bad_message", f"the server sent something else where {type!r} was expected")
 
     async def _why(self, closed: ConnectionClosed) -> StreamError:
         """The error that the server sent before it closed, if it is still unread."""
-        async with self._receiving:
-            try:
-                while self.summary is None:
-                    self._unread.append(await self._receive())
-            except StreamError as error:
-                return error
+        try:
+            await self._to_the_end()
+        except StreamError as error:
+            return error
         return _closed(closed)
 
 

@@ -1,0 +1,82 @@
+"""The hub: everybody hears everything, and a slow reader harms only itself."""
+
+import asyncio
+import json
+from typing import Any
+
+from server.hub import QUEUE_MESSAGES, TELEMETRY_ROOM, Hub, Subscriber
+
+
+def event(number: int, phase: str = "onset") -> dict[str, Any]:
+    return {"type": "event", "event_id": str(number), "phase": phase, "is_final": phase != "onset"}
+
+
+def waiting(subscriber: Subscriber) -> list[Any]:
+    async def taken() -> list[Any]:
+        found = []
+        while subscriber._queue:
+            data = await subscriber.next()
+            found.append(data if isinstance(data, bytes) else json.loads(data))
+        return found
+
+    return asyncio.run(taken())
+
+
+def test_a_message_reaches_all_who_asked_for_its_source_with_the_sources_name() -> None:
+    hub = Hub()
+    left, right, both = hub.subscribe("left"), hub.subscribe("right"), hub.subscribe()
+    hub.publish("left", event(1))
+    assert waiting(left) == waiting(both) == [{**event(1), "source": "left"}]
+    assert waiting(right) == []
+
+
+def test_frames_come_only_where_one_source_was_asked_for() -> None:
+    hub = Hub()
+    left, both = hub.subscribe("left"), hub.subscribe()
+    hub.publish("left", b"frame")
+    assert waiting(left) == [b"frame"]
+    assert waiting(both) == []
+
+
+def test_a_slow_reader_loses_telemetry_and_keeps_every_event() -> None:
+    hub = Hub()
+    slow = hub.subscribe()
+    for number in range(500):
+        hub.publish("left", {"type": "level"})
+        hub.publish("left", event(number))
+    heard = waiting(slow)
+    assert [m["event_id"] for m in heard if m["type"] == "event"] == [str(n) for n in range(500)]
+    assert len(heard) - 500 == TELEMETRY_ROOM // 2
+    assert slow.left_out == 500 - TELEMETRY_ROOM // 2
+
+
+def test_a_reader_too_slow_for_events_is_cut_off_alone() -> None:
+    hub = Hub()
+    slow, fast = hub.subscribe(), hub.subscribe()
+    heard = 0
+    for number in range(QUEUE_MESSAGES + 1):
+        hub.publish("left", event(number))
+        heard += len(waiting(fast))
+    assert slow.too_slow.is_set()
+    assert not fast.too_slow.is_set()
+    assert heard == QUEUE_MESSAGES + 1
+
+
+def test_a_new_reader_first_hears_what_is_the_case() -> None:
+    hub = Hub()
+    state = {"type": "source", "state": "healthy"}
+    for out in (state, {"type": "started"}, event(1), event(2), event(1, "offset"), {"type": "level"}):
+        hub.publish("left", out)
+    assert [m["type"] for m in waiting(hub.subscribe("left"))] == ["source", "started", "event"]
+    hub.publish("left", {"type": "summary"})
+    assert [m["type"] for m in waiting(hub.subscribe())] == ["source"]
+    hub.forget("left")
+    assert waiting(hub.subscribe()) == []
+
+
+def test_after_unsubscribing_nothing_is_kept() -> None:
+    hub = Hub()
+    gone = hub.subscribe()
+    hub.unsubscribe(gone)
+    hub.publish("left", event(1))
+    assert waiting(gone) == []
