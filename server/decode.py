@@ -97,10 +97,10 @@ class Decoder:
                 pending, held = [], 0
         if pending:
             yield np.concatenate(pending)
-        if total == 0:
-            raise Refusal(Code.NO_AUDIO, "the file holds no sound: 0 samples")
         if self._declared_s is not None and total / self.rate_hz < self._declared_s - SHORT_S:
             raise self._truncated(total, f"of {self._declared_s:.2f} s that its header says")
+        if total == 0:
+            raise Refusal(Code.NO_AUDIO, "the file holds no sound: 0 samples")
 
     def _samples(self) -> Iterator[NDArray[np.float32]]:
         """(n, channels) float32 of each decoded frame."""

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from server.classify import classify
 from server.decode import DecodeLimits
@@ -43,6 +44,9 @@ async def upload(request: Request) -> JSONResponse:
             result = await loop.run_in_executor(
                 service.upload_pool, classify, service.model, file, name, _limits(service)
             )
+    except ClientDisconnect as error:
+        log.info("refused upload code=disconnect")
+        raise Refusal(Code.BAD_MESSAGE, "the client went away before the end of its upload") from error
     except Refusal as refusal:
         log.info("refused upload code=%s message=%r", refusal.code, refusal.message)
         raise
@@ -72,7 +76,7 @@ async def _received(request: Request, max_bytes: int) -> AsyncGenerator[tuple[Bi
             yield whole.file, "upload"
         return
     try:
-        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=16, max_part_size=65_536).parse()
+        form = await _Form(request, body).parse()
     except MultiPartException as error:
         raise Refusal(Code.BAD_MESSAGE, f"the multipart body cannot be read: {error.message}") from error
     try:
@@ -83,6 +87,23 @@ async def _received(request: Request, max_bytes: int) -> AsyncGenerator[tuple[Bi
         yield part.file, name or "upload"
     finally:
         await form.close()
+
+
+class _Form(MultiPartParser):
+    """One that refuses a body which ends before its last boundary."""
+
+    def __init__(self, request: Request, body: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(request.headers, self._to_the_end(body), max_files=1, max_fields=16, max_part_size=65_536)
+        self._ended = False
+
+    def on_end(self) -> None:
+        self._ended = True
+
+    async def _to_the_end(self, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in body:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("it ends before its last boundary")
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:

@@ -1,7 +1,7 @@
 """Is a file all there? Compares the sizes that containers declare with the bytes that came. Decodes nothing.
 
 FFmpeg takes a WAV or OGG that was cut off for a shorter one; here it is told apart. Files written as a stream declare
-no size, which is not wrong. Sources: RIFF/WAVE, RFC 3533 (Ogg), ISO/IEC 14496-12 (boxes).
+no size, which is not wrong. Sources: RIFF/WAVE, RFC 9639 (FLAC), RFC 3533 (Ogg), ISO/IEC 14496-12 (boxes).
 """
 
 import os
@@ -21,6 +21,8 @@ def missing(file: BinaryIO) -> str | None:
     try:
         if head[:4] == b"RIFF" and head[8:] == b"WAVE":
             return _wav(file, size)
+        if head[:4] == b"fLaC":
+            return _flac(file, size)
         if head[:4] == b"OggS":
             return _ogg(file, size)
         if head[4:8] == b"ftyp":
@@ -62,6 +64,19 @@ def _wav(file: BinaryIO, size: int) -> str | None:
                 else None
             )
         at += 8 + declared + declared % 2
+    return None
+
+
+def _flac(file: BinaryIO, size: int) -> str | None:
+    at = 4
+    for _ in range(MAX_PARTS):
+        file.seek(at)
+        header = file.read(4)
+        at += 4 + int.from_bytes(header[1:])
+        if len(header) < 4 or at > size:
+            return "it ends within its metadata"
+        if header[0] & 0x80:  # the last block; how many samples follow is for the decoder to count
+            return None
     return None
 
 

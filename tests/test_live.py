@@ -1,18 +1,213 @@
-"""WS /v1/stream on the real server: what a client sees of a session."""
+"""WS /v1/stream and its neighbours on the real server: what a client sees of sessions, limits, start and stop."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
-from tests.live_server import LiveServer, bare, stream
-from tests.synth import low_high, pcm16
+import httpx
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from tests.live_server import (
+    LiveServer,
+    bare,
+    eventually,
+    live_server,
+    receive,
+    send,
+    stream,
+    streaming,
+    until,
+)
+from tests.synth import low_high, pcm16, tone
+
+ORDER = [("low", "onset"), ("low", "offset"), ("high", "onset"), ("high", "offset")]
 
 
 def test_a_session_tells_low_then_high_and_ends_with_a_summary(server: LiveServer) -> None:
     messages = stream(server, pcm16(low_high()))
-    assert [(e["label"], e["phase"]) for e in bare(messages)] == [
-        ("low", "onset"),
-        ("low", "offset"),
-        ("high", "onset"),
-        ("high", "offset"),
-    ]
-    assert messages[-1]["type"] == "summary"
-    assert messages[-1]["audio_ms"] == 3500
-    assert [label["label"] for label in messages[-1]["labels"]] == ["low", "high"]
+    assert [(e["label"], e["phase"]) for e in bare(messages)] == ORDER
+    summary = messages[-1]
+    assert summary["type"] == "summary"
+    assert (summary["audio_ms"], summary["dropped_ms"], summary["events"]) == (3500, 0, 2)
+    assert [label["label"] for label in summary["labels"]] == ["low", "high"]
+    assert [m["seq"] for m in messages] == list(range(1, len(messages) + 1))  # 0 was `ready`
+
+
+@pytest.mark.parametrize("chunk_bytes", [2, 322, 1_280, 64_000, 112_000])
+def test_any_chunk_size_gives_the_same_events(server: LiveServer, chunk_bytes: int) -> None:
+    pcm = pcm16(low_high())
+    assert bare(stream(server, pcm[:32_000], chunk_bytes)) == bare(stream(server, pcm[:32_000]))
+    if chunk_bytes > 100:
+        assert bare(stream(server, pcm, chunk_bytes)) == bare(stream(server, pcm))
+
+
+def test_sessions_at_once_say_what_each_says_alone(server: LiveServer) -> None:
+    rng = np.random.default_rng(5)
+    sounds = [pcm16(np.roll(low_high(), int(rng.integers(50_000)))) for _ in range(12)]
+    alone = [bare(stream(server, sound)) for sound in sounds]
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda i: bare(stream(server, sounds[i], 320 * (1 + i))), range(12)))
+    assert together == alone
+
+
+def test_stop_is_answered_by_the_last_events_the_summary_and_close_1000(server: LiveServer) -> None:
+    with streaming(server) as ws:
+        ws.send(pcm16(tone(200, 1)))
+        send(ws, "stop")
+        messages = until(ws, "summary")
+        assert messages[-2]["phase"] == "offset"
+        assert messages[-2]["reason"] == "stop"
+        with pytest.raises(ConnectionClosed) as closed:
+            ws.recv(10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1000
+
+
+def test_ready_comes_at_once_and_events_while_the_sound_goes_on(server: LiveServer) -> None:
+    with streaming(server) as ws:
+        assert receive(ws)["type"] == "started"
+        ws.send(pcm16(tone(200, 0.5)))
+        onset = until(ws, "event")[-1]
+        assert (onset["label"], onset["phase"], onset["is_final"]) == ("low", "onset", False)
+        assert 0 < onset["latency_ms"] < 5_000
+        assert onset["utc_onset"].endswith("Z")
+
+
+def test_audio_sent_before_started_is_read_is_heard(server: LiveServer) -> None:
+    with connect(f"{server.ws}/v1/stream") as ws:
+        send(ws, "start", audio={"encoding": "pcm_s16le", "sample_rate": 16_000})
+        ws.send(pcm16(low_high()))
+        send(ws, "stop")
+        assert [(e["label"], e["phase"]) for e in bare(until(ws, "summary"))] == ORDER
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(server: LiveServer) -> None:
+    before = len(server.service.sessions)
+    for _ in range(5):
+        with streaming(server) as ws:
+            receive(ws)
+            ws.send(pcm16(tone(200, 0.3)))
+            ws.socket.close()  # no close frame: the cable is cut
+    eventually(lambda: len(server.service.sessions) == before)
+
+
+def test_a_client_that_sends_faster_than_the_engine_hears_loses_nothing(toy_path: Path) -> None:
+    with live_server(model=toy_path, queue_ms=100, threads=1) as server:
+        minute = pcm16(np.tile(low_high(), 20))
+        with ThreadPoolExecutor(3) as pool:
+            runs = list(pool.map(lambda _: stream(server, minute, 32_000), range(3)))
+        for messages in runs:
+            assert messages[-1]["processed_ms"] == 70_000
+            assert messages[-1]["dropped_ms"] == 0
+            assert bare(messages) == bare(runs[0])
+            assert messages[-1]["events"] == 40
+
+
+def test_a_session_too_many_is_refused_before_the_upgrade(toy_path: Path) -> None:
+    with live_server(model=toy_path, max_sessions=2) as server:
+        with streaming(server) as first, streaming(server):
+            receive(first)
+            with pytest.raises(InvalidStatus) as refused:
+                connect(f"{server.ws}/v1/stream").__enter__()
+            response = refused.value.response
+            assert response.status_code == 503
+            assert int(response.headers["Retry-After"]) > 0
+            error = json.loads(response.body or b"")["error"]
+            assert error == {
+                "code": "too_many_sessions",
+                "message": "2 sessions are open: the limit is 2",
+                "retryable": True,
+            }
+            send(first, "stop")
+            until(first, "summary")
+        eventually(lambda: not server.service.sessions)
+        assert bare(stream(server, pcm16(low_high())))
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1"])
+def test_a_page_of_another_site_is_refused(server: LiveServer, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{server.ws}/v1/stream", origin=origin).__enter__()  # type: ignore[arg-type]
+    assert refused.value.response.status_code == 403
+    for method, path in (("GET", "/v1/info"), ("POST", "/v1/classify")):
+        answer = httpx.request(method, server.url + path, headers={"Origin": origin})
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == "foreign_origin"
+
+
+def test_the_service_s_own_page_is_let_in(server: LiveServer) -> None:
+    assert httpx.get(f"{server.url}/v1/info", headers={"Origin": server.url}).status_code == 200
+    with connect(f"{server.ws}/v1/stream", origin=server.url) as ws:  # type: ignore[arg-type]
+        assert receive(ws)["type"] == "ready"
+
+
+def test_info_tells_labels_formats_and_limits(server: LiveServer) -> None:
+    info = httpx.get(f"{server.url}/v1/info").json()
+    assert info["model"]["labels"] == ["low", "high"]
+    assert len(info["model"]["sha256"]) == 64
+    assert info["stream"]["encodings"] == ["pcm_s16le", "pcm_s24le", "pcm_f32le"]
+    assert info["stream"]["sample_rate"] == [8_000, 192_000]
+    assert info["upload"]["max_bytes"] == server.settings.max_upload_bytes
+    assert httpx.get(f"{server.url}/healthz").json() == {"status": "alive"}
+    assert httpx.get(f"{server.url}/readyz").json() == {"status": "ready"}
+
+
+def test_nothing_is_served_before_the_kernels_are_ready(server: LiveServer) -> None:
+    server.service.ready = False
+    try:
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        assert httpx.post(f"{server.url}/v1/classify", content=b"x").json()["error"]["code"] == "starting"
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"{server.ws}/v1/stream").__enter__()
+        assert refused.value.response.status_code == 503
+    finally:
+        server.service.ready = True
+
+
+def test_when_the_server_stops_each_session_gets_its_last_events_and_summary(toy_path: Path) -> None:
+    messages: list[Any] = []
+    with live_server(model=toy_path) as server:
+        ws = streaming(server)
+        socket = ws.__enter__()
+        receive(socket)
+        socket.send(pcm16(tone(200, 1)))
+        until(socket, "event")
+    messages = until(socket, "summary")
+    assert (messages[-2]["phase"], messages[-2]["reason"]) == ("offset", "shutdown")
+    with pytest.raises(ConnectionClosed) as closed:
+        socket.recv(10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    ws.__exit__(None, None, None)
+
+
+def test_a_stalled_source_is_told_and_an_idle_session_is_closed(toy_path: Path) -> None:
+    with live_server(model=toy_path, stall_ms=300, idle_s=1.0) as server, streaming(server) as ws:
+        ws.send(pcm16(tone(200, 0.5)))
+        messages = until(ws, "summary")
+        assert ("event", "stall") in [(m["type"], m.get("reason")) for m in messages]
+        assert ("source", "stalled") in [(m["type"], m.get("state")) for m in messages]
+        assert messages[-2]["code"] == "idle"
+        with pytest.raises(ConnectionClosed) as closed:
+            ws.recv(10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4408
+
+
+def test_one_line_is_logged_when_a_client_connects_and_one_when_it_leaves(
+    server: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "spiccato.live"):
+        session = stream(server, pcm16(low_high()))[0]["session"]
+        lines = [r.getMessage() for r in caplog.records if session in r.getMessage()]
+        eventually(lambda: len([r for r in caplog.records if session in r.getMessage()]) == 2)
+    lines = [r.getMessage() for r in caplog.records if session in r.getMessage()]
+    assert lines[0].startswith(f"connect session={session} peer=127.0.0.1:")
+    assert lines[1].startswith(
+        f"disconnect session={session} code=1000 reason=ended audio_ms=3500 dropped_ms=0 events=2"
+    )
