@@ -17,11 +17,23 @@ print(cache_directory())
 print(Ear(FrontEnd(frame_samples=256, bands=16)).feed(np.ones(400, np.float32))[0].shape)
 """
 
+EVENTS = """
+import hashlib
+import numpy as np
+from engine.pipeline import Pipeline
+from tests.synth import low_high
+from tests.toy import toy_model
+pipeline = Pipeline(toy_model())
+noise = 0.03 * np.random.default_rng(9).standard_normal(len(low_high())).astype(np.float32)
+events = pipeline.feed(low_high() + noise) + pipeline.flush()
+print(len(events), hashlib.sha256(pipeline.trace.tobytes() + repr(events).encode()).hexdigest())
+"""
 
-def hear(checkout: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+
+def hear(checkout: Path, code: str = HEAR, **environment: str) -> "subprocess.CompletedProcess[str]":
     env = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA", "XDG"))} | environment
     return subprocess.run(
-        [sys.executable, "-c", HEAR], cwd=checkout, env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=checkout, env=env, capture_output=True, text=True, check=True
     )
 
 
@@ -41,3 +53,11 @@ def test_without_a_writable_place_the_engine_warns_and_hears() -> None:
     run = hear(ROOT, HOME="/proc/none", NUMBA_CACHE_DIR="/proc/none")
     assert run.stdout.splitlines() == ["None", "(2, 16)"]
     assert "every start compiles anew" in run.stderr
+
+
+def test_another_processor_hears_the_same_bits(tmp_path: Path) -> None:
+    """Code for the plainest CPU of this family has other vector widths and no fused multiply-add: the bits must agree."""
+    native = hear(ROOT, EVENTS, NUMBA_CACHE_DIR=str(tmp_path / "native")).stdout
+    generic = hear(ROOT, EVENTS, NUMBA_CACHE_DIR=str(tmp_path / "generic"), NUMBA_CPU_NAME="generic").stdout
+    assert int(native.split()[0]) >= 4
+    assert generic == native
