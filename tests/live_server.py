@@ -37,8 +37,8 @@ class LiveServer:
 
 @contextmanager
 def live_server(**settings: Any) -> Iterator[LiveServer]:
-    """Serve with these settings until the block ends. The port is taken before the start, so it cannot be lost."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    """Serve with these settings until the block ends. The port (free, or `port`) is taken before the start."""
+    with socket.create_server(("127.0.0.1", settings.get("port", 0))) as listening:
         port = listening.getsockname()[1]
         running = make_server(Settings(**{"port": port, **settings}))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name=f"server-{port}")
