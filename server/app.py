@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -38,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     app.add_middleware(SameOrigin)
     app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     app.include_router(live.router)
     app.include_router(sources.router)
@@ -51,6 +53,13 @@ def create_app(settings: Settings) -> FastAPI:
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
     return live.refused(error)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """A body or parameter that does not fit its model."""
+    assert isinstance(error, RequestValidationError)
+    mistakes = (f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
+    return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:

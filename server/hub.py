@@ -28,13 +28,14 @@ class Known:
 
 
 class Subscriber:
-    """One reader's queue: `async for text_or_bytes in subscriber`, until it is cut off or closed."""
+    """One reader's queue: `await next()` again and again, until it is cut off or there is no more."""
 
     def __init__(self, source: str | None) -> None:
         self.source = source  # None: all of them, without `frame`, which does not name its source
         self.too_slow = asyncio.Event()  # it was cut off
         self.left_out = 0  # telemetry messages
         self._queue: deque[str | bytes] = deque()
+        self._closed = False
         self._ready = asyncio.Event()
 
     def offer(self, kind: str, data: str | bytes) -> None:
@@ -50,9 +51,16 @@ class Subscriber:
         self._queue.append(data)
         self._ready.set()
 
-    async def next(self) -> str | bytes:
-        """The next message, as soon as there is one."""
+    def close(self) -> None:
+        """Nothing more will come; what waits is still given out."""
+        self._closed = True
+        self._ready.set()
+
+    async def next(self) -> str | bytes | None:
+        """The next message, as soon as there is one; None when no more will come."""
         while not self._queue:
+            if self._closed:
+                return None
             self._ready.clear()
             await self._ready.wait()
         return self._queue.popleft()
@@ -62,6 +70,7 @@ class Hub:
     def __init__(self) -> None:
         self._subscribers: set[Subscriber] = set()
         self._known: dict[str, Known] = {}  # by source
+        self._nobody = asyncio.Event()  # set when the last subscriber has gone
 
     def subscribe(self, source: str | None = None) -> Subscriber:
         """A queue of what `source` says from now on; its state, `started` and open onsets come first."""
@@ -76,6 +85,16 @@ class Hub:
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         self._subscribers.discard(subscriber)
+        if not self._subscribers:
+            self._nobody.set()
+
+    async def close(self) -> None:
+        """Let every subscriber read what waits for it; done when all have gone."""
+        for subscriber in self._subscribers:
+            subscriber.close()
+        while self._subscribers:
+            self._nobody.clear()
+            await self._nobody.wait()
 
     def publish(self, source: str, out: Message | bytes) -> None:
         """Tell one message of a source; each JSON message gets the field `source`."""

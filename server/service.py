@@ -73,15 +73,15 @@ class Service:
 
     async def drain(self) -> None:
         """End every session, so that each sends its last events and its summary before the server stops."""
-        await self.sources.close()
-        if not self.sessions:
-            return
         log.info("drain sessions=%d", len(self.sessions))
         for inbox in self.sessions:
             inbox.close("shutdown")
         try:
             async with asyncio.timeout(DRAIN_S):
-                await self._no_sessions.wait()
+                await self.sources.close()
+                await self.hub.close()
+                if self.sessions:
+                    await self._no_sessions.wait()
         except TimeoutError:
             log.warning("drain unfinished=%d after_s=%g", len(self.sessions), DRAIN_S)
 

@@ -82,6 +82,9 @@ class Source:
                     self._failures += 1
                     self._tell("lost", str(error), round(wait_s * 1000))
                     await asyncio.wait({stopping}, timeout=wait_s)
+        except Exception:
+            self._tell("failed", "a fault of ours; the log says where")
+            raise
         finally:
             stopping.cancel()
 

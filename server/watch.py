@@ -42,10 +42,13 @@ async def events(websocket: WebSocket, source: str | None = None) -> None:
 
 
 async def _send(websocket: WebSocket, subscriber: Subscriber) -> None:
-    """Until the reader is gone."""
+    """Until the reader is gone, or the server stops and all was sent."""
     with contextlib.suppress(WebSocketDisconnect):
         while True:
             message = await subscriber.next()
+            if message is None:
+                await websocket.close(Close.SHUTDOWN)
+                return
             if isinstance(message, bytes):
                 await websocket.send_bytes(message)
             else:

@@ -16,6 +16,7 @@ def waiting(subscriber: Subscriber) -> list[Any]:
         found = []
         while subscriber._queue:
             data = await subscriber.next()
+            assert data is not None
             found.append(data if isinstance(data, bytes) else json.loads(data))
         return found
 

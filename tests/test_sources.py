@@ -1,0 +1,219 @@
+"""The server's own microphones over REST and WS /v1/events, with a fake PortAudio in the recording process."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from engine.weights import Model
+from server import source as source_module
+from server.settings import Settings
+from server.source import Source
+from tests.live_server import LiveServer, bare, eventually, live_server, stream
+from tests.synth import low_high, pcm16
+from tests.virtual_mic import fake_portaudio
+
+
+@pytest.fixture
+def sources(server: LiveServer) -> Iterator[str]:
+    """The address of the sources; none is left after the test."""
+    url = f"{server.url}/v1/sources"
+    yield url
+    for source in httpx.get(url).json()["sources"]:
+        assert httpx.delete(f"{url}/{source['id']}").status_code == 204
+
+
+@contextmanager
+def watching(server: LiveServer, query: str = "") -> Iterator[ClientConnection]:
+    with connect(f"{server.ws}/v1/events{query}", max_size=None) as ws:
+        yield ws
+
+
+def until(ws: ClientConnection, type: str, **fields: Any) -> list[dict[str, Any]]:
+    """The JSON messages up to the first of `type` with these fields."""
+    messages: list[dict[str, Any]] = []
+    while True:
+        data = ws.recv(20)
+        if isinstance(data, bytes):
+            continue
+        messages.append(json.loads(data))
+        told = messages[-1]
+        if told["type"] == type and all(told[name] == value for name, value in fields.items()):
+            return messages
+
+
+def states(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["state"] for message in messages if message["type"] == "source"]
+
+
+def test_a_source_is_added_heard_and_removed(server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    with watching(server, "?source=stage") as ws:
+        added = httpx.post(sources, json={"kind": "microphone", "device": "line", "name": "stage"})
+        assert added.status_code == 201
+        assert added.json()["id"] == "stage"
+        messages = until(ws, "event", phase="onset")
+        assert messages[-1]["label"] == "low"
+        assert states(messages) == ["recovering", "healthy"]
+        assert {message["source"] for message in messages} == {"stage"}
+        told = httpx.get(sources).json()["sources"][0]
+        assert (told["state"], told["opened"]["device"]) == ("healthy", "Fake line in")
+        assert httpx.delete(f"{sources}/stage").status_code == 204
+        ending = until(ws, "summary")
+    offset = next(message for message in ending if message["type"] == "event")
+    assert (offset["phase"], offset["reason"]) == ("offset", "stop")
+    assert httpx.get(sources).json()["sources"] == []
+
+
+def test_a_late_watcher_is_told_the_state_and_the_open_labels_and_gets_frames(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    httpx.post(sources, json={"name": "stage"})
+    with watching(server) as ws:
+        until(ws, "event", phase="onset")
+    with watching(server, "?source=stage") as ws:
+        first = [json.loads(ws.recv(10)) for _ in range(3)]
+        assert [message["type"] for message in first] == ["source", "started", "event"]
+        while not isinstance(data := ws.recv(10), bytes):
+            pass
+    assert data[0] == 0xF5
+    assert (len(data) - 12) % first[1]["frame"]["bytes"] == 0
+
+
+def test_an_unplugged_device_closes_its_labels_with_reason_stall_and_is_opened_again(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "vanishing")
+    with watching(server) as ws:
+        httpx.post(sources, json={"name": "stage"})
+        messages = until(ws, "source", state="lost")
+        assert "Fake microphone stopped" in messages[-1]["detail"]
+        assert messages[-1]["retry_in_ms"] == 500
+        offset = [message for message in messages if message["type"] == "event"][-1]
+        assert (offset["phase"], offset["reason"]) == ("offset", "stall")
+        assert messages[-2]["type"] == "summary"
+        again = until(ws, "event", phase="onset")
+    assert states(again) == ["recovering", "healthy"]
+    assert again[-1]["onset_ms"] < 1000  # a new session, with a clock of its own
+
+
+def test_a_device_that_hangs_is_stalled_then_opened_again(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "GIVE_UP_S", 1.0)
+    fake_portaudio(monkeypatch, "hanging")
+    with watching(server) as ws:
+        httpx.post(sources, json={"name": "stage"})
+        messages = until(ws, "source", state="lost")
+        assert states(messages) == ["recovering", "healthy", "stalled", "lost"]
+        offset = [message for message in messages if message["type"] == "event"][-1]
+        assert (offset["phase"], offset["reason"]) == ("offset", "stall")
+        until(ws, "source", state="healthy")
+
+
+def test_lost_samples_are_told_as_a_gap(server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "overflowing")
+    with watching(server) as ws:
+        httpx.post(sources, json={"name": "stage"})
+        gap = until(ws, "gap")[-1]
+    assert (gap["samples"], gap["reason"], gap["from_sample"]) == (480, "capture_overflow", 24 * 960)
+
+
+def test_without_portaudio_the_source_fails_and_everything_else_works(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "missing")
+    told = httpx.get(sources).json()
+    assert told["devices"] == []
+    assert told["problem"]["code"] == "no_portaudio"
+    with watching(server) as ws:
+        httpx.post(sources, json={"name": "stage"})
+        failed = until(ws, "source", state="failed")[-1]
+    assert "apt-get install libportaudio2" in failed["detail"]
+    assert failed["retry_in_ms"] is None
+    assert len(bare(stream(server, pcm16(low_high())))) == 4
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+def test_a_failing_microphone_at_start_up_does_not_stop_the_server(
+    toy_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "none")
+    with live_server(model=toy_path, microphone="default") as server:
+        url = f"{server.url}/v1/sources"
+        eventually(lambda: [s["state"] for s in httpx.get(url).json()["sources"]] == ["lost"])
+        assert httpx.get(url).json()["sources"][0]["device"] is None
+        assert len(bare(stream(server, pcm16(low_high())))) == 4
+
+
+def test_watchers_get_the_last_events_and_the_summary_when_the_server_stops(
+    toy_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    with ExitStack() as stack:
+        with live_server(model=toy_path, microphone="line") as server:
+            ws = stack.enter_context(watching(server))
+            until(ws, "event", phase="onset")
+        ending = until(ws, "summary")
+    assert [m["reason"] for m in ending if m["type"] == "event"] == ["shutdown"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"name": "stage"}, 409, "source_exists"),
+        ({"name": "a/b"}, 400, "bad_message"),
+        ({"name": "x" * 65}, 400, "bad_message"),
+        ({"kind": "rtsp"}, 400, "bad_message"),
+        ({"device": ""}, 400, "bad_message"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused(
+    sources: str, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], status: int, code: str
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    assert httpx.post(sources, json={"name": "stage"}).status_code == 201
+    answer = httpx.post(sources, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert [source["id"] for source in httpx.get(sources).json()["sources"]] == ["stage"]
+
+
+def test_sources_are_numbered_and_limited(sources: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "none")
+    answers = [httpx.post(sources, json={}) for _ in range(9)]
+    assert [answer.json().get("id") for answer in answers[:3]] == ["microphone", "microphone-2", "microphone-3"]
+    assert [answer.status_code for answer in answers] == [201] * 8 + [409]
+    assert answers[-1].json()["error"]["code"] == "too_many_sources"
+
+
+def test_an_unknown_source_cannot_be_removed(sources: str) -> None:
+    answer = httpx.delete(f"{sources}/kazoo")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_source")
+
+
+def test_waits_between_tries_grow_and_end_with_stop(toy: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "busy")
+    monkeypatch.setattr(source_module, "RETRY_S", (0.01, 0.02, 0.04))
+    waits: list[int] = []
+
+    async def run() -> None:
+        def publish(out: Any) -> None:
+            if out["state"] == "lost":
+                assert "Fake microphone is busy" in out["detail"]
+                waits.append(out["retry_in_ms"])
+                if len(waits) == 4:
+                    source.stop()
+
+        source = Source("stage", toy, Settings().limits, publish)
+        async with asyncio.timeout(10):
+            await source.run()
+
+    asyncio.run(run())
+    assert waits == [10, 20, 40, 40]
