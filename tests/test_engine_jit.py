@@ -56,7 +56,7 @@ def test_without_a_writable_place_the_engine_warns_and_hears() -> None:
 
 
 def test_another_processor_hears_the_same_bits(tmp_path: Path) -> None:
-    """Code for the plainest CPU of this family has other vector widths and no fused multiply-add: the bits must agree."""
+    """Code for the plainest CPU of this family, with other vector widths and no fused multiply-add."""
     native = hear(ROOT, EVENTS, NUMBA_CACHE_DIR=str(tmp_path / "native")).stdout
     generic = hear(ROOT, EVENTS, NUMBA_CACHE_DIR=str(tmp_path / "generic"), NUMBA_CPU_NAME="generic").stdout
     assert int(native.split()[0]) >= 4
