@@ -7,6 +7,7 @@ chunking gives bit-identical events.
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,15 @@ def advance(
     return at, count
 
 
+@lru_cache(maxsize=16)
+def _parameters(model: Model) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """A model's read-only records: made once, shared by all of its streams."""
+    records = ear.parameters(model.front_end), network_record(model.layers)
+    for record in records:
+        record.setflags(write=False)
+    return records
+
+
 class Pipeline:
     """`feed(samples) -> events`, `flush()`, `reset()` for one stream at the model's rate."""
 
@@ -69,8 +79,7 @@ class Pipeline:
         self.model = model
         config = model.front_end
         labels = len(model.labels)
-        self._ear = ear.parameters(config)
-        self._net = network_record(model.layers)
+        self._ear, self._net = _parameters(model)
         # The ear's fields come last: numba takes a record that begins like another for its subtype, and warns.
         state: list[tuple[Any, ...]] = [
             ("v", np.float32, (model.neurons,)),  # membrane potentials, layer after layer; the labels' are the last

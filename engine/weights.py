@@ -29,7 +29,7 @@ class ModelError(ValueError):
     """A model file that cannot be used; the message names the file, the field and what was expected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One fully connected LIF layer on the grid of multiples of `2 ** -shift`."""
 
@@ -79,7 +79,7 @@ class Layer:
         return self.bias.astype(np.float32) * np.float32(self.step)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """Everything that the engine needs to hear: front end, layers, labels and where each latch opens and closes."""
 

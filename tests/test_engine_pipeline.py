@@ -174,3 +174,10 @@ def test_a_model_file_that_does_not_fit_is_refused_by_name(toy: Model, old: byte
     assert data.count(old) == 1
     with pytest.raises(ModelError, match=name.replace("[", r"\[")):
         from_bytes(data.replace(old, new))
+
+
+def test_streams_of_a_model_share_its_parameters(toy: Model) -> None:
+    one, other = Pipeline(toy), Pipeline(toy)
+    assert one._net is other._net
+    assert not one._net.flags.writeable
+    assert not np.shares_memory(one._state, other._state)
