@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from server import info, live, sources, upload, watch
 from server.errors import Code, Refusal
 from server.origin import SameOrigin
+from server.protocol import shown
 from server.service import Service
 from server.settings import ROOT, Settings
 from server.version import VERSION
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SameOrigin)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     app.include_router(live.router)
     app.include_router(sources.router)
@@ -59,6 +61,12 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """A body or parameter that does not fit its model."""
     assert isinstance(error, RequestValidationError)
     mistakes = (f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
+    return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    mistakes = (f"{'.'.join(map(str, e['loc']))} is {shown(e['input'])}: {e['msg']}" for e in error.errors()[:5])
     return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
 
 
