@@ -11,7 +11,8 @@ import pytest
 
 from server.capture import DISCONTINUITY, QUEUE_BLOCKS, CaptureError, Recorder, choose
 from server.microphone import Block, Microphone, devices
-from tests.virtual_mic import VirtualMic, fake_portaudio, wait_until
+from tests.live_server import eventually
+from tests.virtual_mic import VirtualMic, fake_portaudio
 
 USB = {"index": 2, "name": "USB Audio: Stage Left", "host_api": "ALSA", "default": False, "sample_rate": 48_000}
 BUILT_IN = {"index": 5, "name": "Built-in Microphone", "host_api": "ALSA", "default": True, "sample_rate": 44_100}
@@ -143,7 +144,7 @@ def test_the_recording_process_ends_with_its_parents_pipe(
 ) -> None:
     virtual_mic.into(monkeypatch)
     asyncio.run(recorded(0.1, "pulse"))
-    wait_until(lambda: virtual_mic.recorded_by() == 0, "the end of the recording")
+    eventually(lambda: virtual_mic.recorded_by() == 0)
 
 
 def test_the_script_needs_nothing_of_ours_on_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

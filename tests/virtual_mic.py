@@ -9,24 +9,16 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.live_server import eventually
+
 DEVICE = "pulse"  # PortAudio's name of the ALSA device that goes to PulseAudio
 PACKAGES = "pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
 ASOUND = "/usr/share/alsa/alsa.conf"
-
-
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
-    """Poll `true` until it is, or fail the test after `seconds`, saying `what` did not come."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.02)
 
 
 def fake_portaudio(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -51,7 +43,7 @@ class VirtualMic:
         command.append(f"--load=module-native-protocol-unix auth-anonymous=1 socket={folder}/socket")
         with (folder / "log").open("wb") as log:
             self._daemon = subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
-        wait_until(lambda: self._pactl("info").returncode == 0, "PulseAudio's answer")
+        eventually(lambda: self._pactl("info").returncode == 0)
         self.plug()
 
     def into(self, monkeypatch: pytest.MonkeyPatch) -> None:
