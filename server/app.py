@@ -32,6 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warming = asyncio.create_task(service.warm())
+        warming.add_done_callback(_warmed)
         yield
         await warming
         service.close()
@@ -40,7 +41,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     app.add_middleware(SameOrigin)
     app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     app.include_router(live.router)
@@ -52,6 +52,11 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _warmed(warming: asyncio.Task[None]) -> None:
+    if not warming.cancelled() and (error := warming.exception()) is not None:
+        log.critical("warm-up failed: this server never becomes ready", exc_info=error)
+
+
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
     return live.refused(error)
@@ -59,12 +64,6 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """A body or parameter that does not fit its model."""
-    assert isinstance(error, RequestValidationError)
-    mistakes = (f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-    return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
-
-
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     mistakes = (f"{'.'.join(map(str, e['loc']))} is {shown(e['input'])}: {e['msg']}" for e in error.errors()[:5])
     return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
