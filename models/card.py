@@ -66,13 +66,13 @@ def card(path: Path) -> str:
         f" note's onset; guessing gives {100 / len(model.labels):.1f} %.",
         _table(
             ("since onset", "balanced accuracy"),
-            [(f"{ms} ms", f"{value} %") for ms, value in figures["balanced_accuracy"].items()],
+            [(f"{ms} ms", f"{value} %") for ms, value in _by_number(figures["balanced_accuracy"])],
         ),
         "The same after 1 s at other levels and in white noise:",
         _table(
             ("condition", "balanced accuracy"),
-            [(name, f"{value} %") for name, value in figures["balanced_accuracy_level"].items()]
-            + [(f"{name} SNR", f"{value} %") for name, value in figures["balanced_accuracy_white_noise"].items()],
+            [(name, f"{value} %") for name, value in _by_number(figures["balanced_accuracy_level"])]
+            + [(f"{name} SNR", f"{value} %") for name, value in _by_number(figures["balanced_accuracy_white_noise"])],
         ),
         "Events, with the file's thresholds, every instrument equally frequent:",
         _table(
@@ -98,9 +98,10 @@ def card(path: Path) -> str:
                     *(row[key] for key in ("clips", "accuracy", "recall", "precision", "f1")),
                     model.on[model.labels.index(label)],
                     model.off[model.labels.index(label)],
-                    ", ".join(f"{name} {count}" for name, count in list(figures["confusion"][label].items())[:3]),
+                    ", ".join(f"{name} {count}" for name, count in _most(figures["confusion"][label])[:3]),
                 )
-                for label, row in figures["labels"].items()
+                for label in model.labels
+                if (row := figures["labels"].get(label))
             ],
         ),
         "### Each library",
@@ -150,6 +151,15 @@ LIMITS = """\
 * `voice` is singing. Speech is trained to be no label. Cor anglais, bass clarinet, contrabassoon, mandolin, electric
   piano, timpani and other percussion belong to no label and were left out.
 * Below about -70 dBFS the engine's gate keeps the gain; quieter sounds are not heard."""
+
+
+def _by_number(row: dict[str, float]) -> list[tuple[str, float]]:
+    """Sorted by the number that a name begins with: the file's JSON is sorted by letters."""
+    return sorted(row.items(), key=lambda item: float(item[0].split()[0]))
+
+
+def _most(row: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(row.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _spread(row: dict[str, Any]) -> str:

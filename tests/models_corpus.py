@@ -15,9 +15,9 @@ def write_corpus(folder: Path) -> Path:
     """Two instruments and noise, from a training and a validation library each; a manifest of the real one's shape."""
     rows = []
     rng = np.random.default_rng(0)
-    for library in ("philharmonia", "vsco2_tonejs", "olpc_berklee_noise", "esc50"):
+    for library in ("philharmonia", "vsco2_tonejs", "speech_commands_bg", "esc50"):
         for instrument, hz in (("flute", 1500.0), ("cello", 150.0), ("noise", 0.0)):
-            if (instrument == "noise") != (library in ("olpc_berklee_noise", "esc50")):
+            if (instrument == "noise") != (library in ("speech_commands_bg", "esc50")):
                 continue
             for index in range(4):
                 if hz:

@@ -9,15 +9,15 @@ import pytest
 pytest.importorskip("soundfile")
 pytest.importorskip("scipy")
 
-from engine.config import FrontEnd  # noqa: E402
-from models.data import split  # noqa: E402
-from models.data.bank import build  # noqa: E402
-from models.data.corpus import Clip, read_folder  # noqa: E402
-from models.data.ontology import LABELS, label_of  # noqa: E402
-from models.data.render import DRUM_KEYS, PROGRAMS, midi_file, through_codec  # noqa: E402
-from models.data.scenes import ANY, FRAMES, OFF, ON, SCENE_SAMPLES, Stage  # noqa: E402
-from tests.models_corpus import write_corpus  # noqa: E402
-from tests.synth import tone  # noqa: E402
+from engine.config import FrontEnd
+from models.data import split
+from models.data.bank import build
+from models.data.corpus import Clip, read_folder
+from models.data.ontology import LABELS, label_of
+from models.data.render import DRUM_KEYS, PROGRAMS, midi_file, through_codec
+from models.data.scenes import ANY, FRAMES, OFF, ON, SCENE_SAMPLES, Stage
+from tests.models_corpus import write_corpus
+from tests.synth import tone
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_halves_share_no_group_unless_one_group_is_most_of_a_label() -> None
 
 
 def test_a_corpus_is_read_with_its_parts(clips: list[Clip]) -> None:
-    assert {clip.part for clip in clips if clip.library in ("philharmonia", "esc50")} == {"train"}
+    assert {clip.part for clip in clips if clip.library in ("philharmonia", "speech_commands_bg")} == {"train"}
     assert {clip.part for clip in clips if clip.library == "vsco2_tonejs"} == {"calibrate", "report"}
     assert all(clip.samples.dtype == np.int16 for clip in clips)
 

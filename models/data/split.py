@@ -21,7 +21,7 @@ VALIDATION_LIBRARIES = frozenset(
         "banjo_mandolin",
         "vcsl_percussion",
         "olpc_berklee_voice",
-        "olpc_berklee_noise",
+        "esc50",
     }
 )
 

@@ -1,0 +1,118 @@
+"""The training command: the same seed gives the same bytes, and the card says what the file says."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("soundfile")
+pytest.importorskip("scipy")
+
+import typer  # noqa: E402
+
+from engine.config import FrontEnd  # noqa: E402
+from engine.latch import LatchSettings  # noqa: E402
+from engine.weights import Model, load, to_bytes  # noqa: E402
+from models import cli  # noqa: E402
+from models.card import card  # noqa: E402
+from models.data.corpus import read_folder  # noqa: E402
+from models.data.ontology import LABELS  # noqa: E402
+from models.data.scenes import ANY, OFF, ON  # noqa: E402
+from models.evaluate import balanced_accuracy, false_onsets  # noqa: E402
+from models.hearing import hear  # noqa: E402
+from models.make import make  # noqa: E402
+from models.train import Recipe, loss_of, schedule  # noqa: E402
+from tests.conftest import ORCHESTRA  # noqa: E402
+from tests.models_corpus import write_corpus  # noqa: E402
+
+TINY = Recipe(front_end=FrontEnd(bands=16), hidden=(12,), scenes=24, epochs=3, batch=8, seed=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def tiny(folder: Path) -> Model:
+    return make(folder, TINY, soundfonts=())
+
+
+def test_the_same_seed_and_data_give_the_same_bytes(folder: Path, tiny: Model) -> None:
+    assert to_bytes(make(folder, TINY, soundfonts=())) == to_bytes(tiny)
+
+
+def test_another_seed_gives_another_network(folder: Path, tiny: Model) -> None:
+    other = make(folder, replace(TINY, seed=6), soundfonts=())
+    assert not np.array_equal(other.layers[0].weight, tiny.layers[0].weight)
+
+
+def test_a_trained_model_tells_its_recipe_its_data_and_its_figures(tiny: Model) -> None:
+    assert tiny.trained["recipe"]["seed"] == 5
+    assert tiny.trained["data"]["train"]["libraries"] == {"philharmonia": 8, "speech_commands_bg": 4}
+    assert tiny.trained["data"]["report"]["libraries"] == {"esc50": 2, "vsco2_tonejs": 4}
+    assert set(tiny.trained["figures"]["balanced_accuracy"]) == {"100", "200", "500", "1000"}
+
+
+def test_the_command_writes_a_model_and_its_card(folder: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(cli.train)
+    out = tmp_path / "mine.safetensors"
+    arguments = ["--data", str(folder), "--out", str(out), "--scenes", "64", "--epochs", "1", "--no-soundfonts"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert load(out).labels == tuple(LABELS)
+    assert out.with_suffix(".md").read_text(encoding="utf-8") == card(out)
+
+
+def test_the_command_names_a_folder_without_a_manifest(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(cli.train)
+    result = CliRunner().invoke(app, ["--data", str(tmp_path), "--out", str(tmp_path / "x.safetensors")])
+    assert result.exit_code == 2
+    assert "manifest.csv" in result.output
+
+
+def test_the_loss_falls_when_the_right_label_rises_and_ignores_frames_that_do_not_count() -> None:
+    truth = torch.full((10, 1, len(LABELS)), OFF, dtype=torch.uint8)
+    truth[:, 0, 3] = ON
+    wrong, right = torch.zeros(10, 1, len(LABELS)), torch.zeros(10, 1, len(LABELS))
+    wrong[:, 0, 4], right[:, 0, 3] = 3.0, 3.0
+    assert loss_of(right, truth, TINY) < loss_of(wrong, truth, TINY)
+    truth[5:, 0, 3] = ANY
+    disturbed = right.clone()
+    disturbed[5:, 0, 3] = -9.0
+    assert torch.equal(loss_of(right, truth, TINY), loss_of(disturbed, truth, TINY))
+
+
+def test_the_rate_rises_then_falls_to_zero() -> None:
+    rates = [schedule(progress) for progress in np.linspace(0, 1, 101)]
+    assert max(rates) == pytest.approx(1.0)
+    assert int(np.argmax(rates)) == 10
+    assert rates[-1] == pytest.approx(0.0)
+
+
+def test_the_shipped_card_is_written_from_the_shipped_model() -> None:
+    assert ORCHESTRA.with_suffix(".md").read_text(encoding="utf-8") == card(ORCHESTRA)
+
+
+def test_every_figure_of_the_shipped_cards_table_is_in_the_file(orchestra: Model) -> None:
+    text = ORCHESTRA.with_suffix(".md").read_text(encoding="utf-8")
+    for ms, value in orchestra.trained["figures"]["balanced_accuracy"].items():
+        assert re.search(rf"^\| {ms} ms \| {value} % \|$", text, re.MULTILINE)
+    assert orchestra.sha256 in text
+
+
+def test_the_shipped_models_figures_hold_on_a_sample_of_the_left_out_clips(orchestra: Model, shared_data: Path) -> None:
+    clips = read_folder(shared_data, parts=("report",))
+    settings = LatchSettings(on=orchestra.on, off=orchestra.off, enabled=(True,) * len(orchestra.labels))
+    heard = hear(orchestra, [clip for clip in clips if clip.label in orchestra.labels], settings)
+    figures = orchestra.trained["figures"]
+    assert len(heard) == figures["clips"]
+    assert balanced_accuracy(orchestra, heard, 1000) == pytest.approx(figures["balanced_accuracy"]["1000"], abs=0.2)
+    quiet = hear(orchestra, [clip for clip in clips if clip.label not in orchestra.labels], settings)
+    assert false_onsets(orchestra, quiet) == figures["false_onsets"]
