@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from server import info, live, sources, upload, watch
+from server.commands import shown
 from server.errors import Code, Refusal
 from server.origin import SameOrigin
-from server.protocol import shown
 from server.service import Service
 from server.settings import ROOT, Settings
 from server.version import VERSION

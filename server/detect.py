@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from engine.latch import LatchSettings
 from engine.weights import Model
+from server.commands import Detect, Mistake, shown
 from server.errors import Code
-from server.protocol import Detect, EffectiveDetect, EffectiveThresholds, Mistake, shown
+from server.protocol import EffectiveDetect, EffectiveThresholds
 
 
 class Mistaken(Exception):

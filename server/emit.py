@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from engine.latch import score_of
 from engine.pipeline import TRACE_FRAMES
+from server.commands import Emit
 from server.frames import DB_CEIL, DB_FLOOR, EVIDENCE_SCALE, FrameLayout, layout, pack
 from server.hearing import Hearing
 from server.level import LevelMeter
-from server.protocol import Emit, FrameInfo, Level, Scores
+from server.protocol import FrameInfo, Level, Scores
 
 
 class Emitter:

@@ -76,7 +76,7 @@ async def _converse(websocket: WebSocket, service: Service, session: Session, in
             item = await inbox.get(TICK_S)
             if item is not None:
                 await _send(websocket, await loop.run_in_executor(service.pool, _hear, session, *item))
-                inbox.limit_bytes = max(service.settings.max_chunk_bytes, session.bytes_of(service.settings.queue_ms))
+                inbox.limit_bytes = session.bytes_of(service.settings.queue_ms) or inbox.limit_bytes
             elif inbox.closed is not None:
                 await _send(websocket, await loop.run_in_executor(service.pool, session.end, inbox.closed))
             if (now := time.monotonic()) - ticked >= TICK_S:

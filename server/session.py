@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.pipeline import default_settings
 from engine.weights import Model
+from server import commands as c
 from server import protocol as p
 from server.detect import Mistaken, applied, effective
 from server.emit import Emitter
@@ -61,11 +62,11 @@ class Session:
             return []
         self._last_message = self._monotonic()
         try:
-            message = p.parse(data)
-            return self._numbered_all(self._answer(message)) if not isinstance(message, p.Stop) else self.end("stop")
-        except p.UnknownType as error:
+            message = c.parse(data)
+            return self._numbered_all(self._answer(message)) if not isinstance(message, c.Stop) else self.end("stop")
+        except c.UnknownType as error:
             return [self._numbered(p.Warning_(code=Code.UNKNOWN_MESSAGE_TYPE, message=str(error)))]
-        except p.Invalid as error:
+        except c.Invalid as error:
             if error.kind == "configure" and self.hearing is not None:
                 return [self._numbered(p.ConfigureFailed(id=error.id, errors=error.mistakes))]
             return self.fail(error.refusal())
@@ -160,21 +161,21 @@ class Session:
 
     # --- answers ---
 
-    def _answer(self, message: p.ClientMessage) -> Sequence[p.Out | bytes]:
-        if isinstance(message, p.Keepalive | p.Ack):
+    def _answer(self, message: c.ClientMessage) -> Sequence[p.Out | bytes]:
+        if isinstance(message, c.Keepalive | c.Ack):
             return []
-        if isinstance(message, p.Start):
+        if isinstance(message, c.Start):
             return [self._begin(message)]
         if self.hearing is None:
             raise Refusal(Code.BAD_MESSAGE, f"{message.type} before start: send start first")
-        if isinstance(message, p.Configure):
+        if isinstance(message, c.Configure):
             return self._configure(self.hearing, message)
-        if isinstance(message, p.Flush):
+        if isinstance(message, c.Flush):
             return [*_events(self.hearing.release("flush")), p.Flushed(id=message.id, sample=self.hearing.sample)]
-        assert isinstance(message, p.Gap)
+        assert isinstance(message, c.Gap)
         return self._gap(self.hearing, message)
 
-    def _begin(self, start: p.Start) -> p.Started:
+    def _begin(self, start: c.Start) -> p.Started:
         if self.hearing is not None:
             raise Refusal(Code.ALREADY_STARTED, "a second start: one session has one stream; open another connection")
         audio = start.audio
@@ -214,7 +215,7 @@ class Session:
             frame=self._emitter.frame_info(),
         )
 
-    def _configure(self, hearing: Hearing, message: p.Configure) -> Sequence[p.Out]:
+    def _configure(self, hearing: Hearing, message: c.Configure) -> Sequence[p.Out]:
         try:
             settings = applied(self._model, hearing.pipeline.settings, message.detect)
         except Mistaken as error:
@@ -225,7 +226,7 @@ class Session:
         told = p.Configured(id=message.id, sample=hearing.sample, detect=effective(self._model, settings))
         return [*closed, told]
 
-    def _gap(self, hearing: Hearing, gap: p.Gap) -> Sequence[p.Out | bytes]:
+    def _gap(self, hearing: Hearing, gap: c.Gap) -> Sequence[p.Out | bytes]:
         start = hearing.sample
         events = _events(hearing.gap(gap.samples))
         self._emitter.restart()

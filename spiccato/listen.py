@@ -21,6 +21,7 @@ from rich.live import Live
 from client import stream as client
 from engine.pipeline import default_settings
 from engine.weights import Model
+from server import commands as c
 from server import protocol as p
 from server.capture import CaptureError
 from server.detect import Mistaken, applied
@@ -161,7 +162,7 @@ async def _send(
 
 def _check(model: Model, detect: Message) -> None:
     try:
-        applied(model, default_settings(model), p.Detect.model_validate(detect))
+        applied(model, default_settings(model), c.Detect.model_validate(detect))
     except Mistaken as error:
         fail("; ".join(mistake.message for mistake in error.mistakes))
 

@@ -13,8 +13,9 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from engine.weights import Model
 from server import info, live, sources, upload, watch
+from server.commands import CLIENT, ClientMessage, Message, Start, UnknownType, parse
 from server.errors import HANDLING, Close, Code, Handling, Refusal
-from server.protocol import CLIENT, ClientMessage, Message, ServerMessage, Start, UnknownType, parse, schema
+from server.protocol import ServerMessage, schema
 from server.settings import Settings
 from server.ulid import ulid
 from tests.live_server import LiveServer
