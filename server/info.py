@@ -11,7 +11,7 @@ from server.detect import effective
 from server.ingest import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
 from server.protocol import PROTOCOL, dumped, schema
 from server.service import Service
-from server.session import model_info
+from server.stream import model_info
 from server.version import VERSION
 
 router = APIRouter()

@@ -9,16 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.pipeline import default_settings
 from engine.weights import Model
 from server import commands as c
 from server import protocol as p
-from server.detect import Mistaken, applied, effective
-from server.emit import Emitter
 from server.errors import Close, Code, Refusal
-from server.hearing import Hearing
-from server.ingest import Pcm
-from server.pace import Pace
+from server.stream import Stream, Told, model_info
 from server.version import VERSION
 
 Out = dict[str, Any] | bytes
@@ -36,25 +31,19 @@ class Session:
     ) -> None:
         self.id = session_id or f"s_{secrets.token_hex(6)}"
         self.closed: Close | None = None
-        self.hearing: Hearing | None = None  # from `start` on
+        self.stream: Stream | None = None  # from `start` on
         self._model = model
         self._limits = limits
         self._monotonic = monotonic
         self._utc = utc
-        self._born = monotonic()
+        self._born = self._last_message = monotonic()
         self._seq = 0
-        self._last_message = self._born
-        self._last_audio = self._born  # or the start
-        self._last_heartbeat = self._born
-        self._stalled = False
-        self._busy_s = 0.0  # processing since the last heartbeat
-        self._busy_samples = 0
 
     # --- what comes in ---
 
     def ready(self) -> list[Out]:
         """The first message of the session."""
-        return [self._numbered(p.Ready(server=VERSION, model=model_info(self._model)))]
+        return self._numbered([p.Ready(server=VERSION, model=model_info(self._model))])
 
     def text(self, data: str) -> list[Out]:
         """A text message of the client."""
@@ -63,12 +52,14 @@ class Session:
         self._last_message = self._monotonic()
         try:
             message = c.parse(data)
-            return self._numbered_all(self._answer(message)) if not isinstance(message, c.Stop) else self.end("stop")
+            if isinstance(message, c.Stop):
+                return self.end("stop")
+            return self._numbered(self._answer(message))
         except c.UnknownType as error:
-            return [self._numbered(p.Warning_(code=Code.UNKNOWN_MESSAGE_TYPE, message=str(error)))]
+            return self._numbered([p.Warning_(code=Code.UNKNOWN_MESSAGE_TYPE, message=str(error))])
         except c.Invalid as error:
-            if error.kind == "configure" and self.hearing is not None:
-                return [self._numbered(p.ConfigureFailed(id=error.id, errors=error.mistakes))]
+            if error.kind == "configure" and self.stream is not None:
+                return self._numbered([p.ConfigureFailed(id=error.id, errors=error.mistakes)])
             return self.fail(error.refusal())
         except Refusal as refusal:
             return self.fail(refusal)
@@ -77,34 +68,15 @@ class Session:
         """A binary message that came at `arrived` (monotonic). Nothing of it is heard if any of it is wrong."""
         if self.closed is not None:
             return []
-        began = time.perf_counter()
-        self._last_message = self._last_audio = arrived
+        self._last_message = arrived
         try:
-            if self.hearing is None:
+            if self.stream is None:
                 raise Refusal(
                     Code.AUDIO_BEFORE_START, f"{len(data)} bytes of audio came before start: send start first"
                 )
-            if len(data) > self._limits.max_chunk_bytes:
-                raise Refusal(
-                    Code.CHUNK_TOO_LARGE,
-                    f"a binary message of {len(data)} bytes: the limit is {self._limits.max_chunk_bytes}",
-                )
-            samples = self._pcm.read(data)
+            return self._numbered(self.stream.audio(data, arrived))
         except Refusal as refusal:
             return self.fail(refusal)
-        outs: list[p.Out | bytes] = []
-        if self._stalled:
-            self._stalled = False
-            outs.append(p.SourceState(state="healthy", detail="audio comes again"))
-        if self._pace is not None and (rate := self._pace.feed(len(samples), arrived)) is not None:
-            outs.append(self._rate_warning(rate))
-        for events in self.hearing.feed(self._pcm.mono(samples), arrived):
-            outs += _events(events)
-            outs += self._emitter.block()
-        outs += self._emitter.chunk(samples)
-        self._busy_s += time.perf_counter() - began
-        self._busy_samples += len(samples)
-        return self._numbered_all(outs)
 
     def tick(self, now: float, waiting_bytes: int = 0) -> list[Out]:
         """Time passes: heartbeat, stall, idle. waiting_bytes: audio that came and was not yet given to `audio`."""
@@ -112,171 +84,66 @@ class Session:
             return []
         if now - self._last_message >= self._limits.idle_s and not waiting_bytes:
             return self.fail(Refusal(Code.IDLE, f"no message for {self._limits.idle_s:g} s: send keepalive to stay"))
-        if self.hearing is None:
-            return []
-        outs: list[p.Out | bytes] = []
-        silent_ms = (now - self._last_audio) * 1000
-        if self._source.live and not self._stalled and not waiting_bytes and silent_ms >= self._limits.stall_ms:
-            self._stalled = True
-            outs += _events(self.hearing.stall())
-            outs.append(p.SourceState(state="stalled", detail=f"no audio for {self._limits.stall_ms} ms"))
-        if now - self._last_heartbeat >= self._heartbeat_s:
-            self._last_heartbeat = now
-            outs.append(self._heartbeat(waiting_bytes))
-        return self._numbered_all(outs)
+        return [] if self.stream is None else self._numbered(self.stream.tick(now, waiting_bytes))
 
     def end(self, reason: str) -> list[Out]:
         """The end of the stream: the last events and the summary."""
         if self.closed is not None:
             return []
-        self.closed = Close.SHUTDOWN if reason == "shutdown" else Close.DONE
-        return self._finish(reason)
-
-    def _finish(self, reason: str, *told: p.Out) -> list[Out]:
-        outs: list[p.Out | bytes] = []
-        if self.hearing is not None:
-            outs += _events(self.hearing.finish(reason))
-            outs += self._emitter.block()
-        outs += [*told, p.Summary(**self.summary().model_dump())]
-        return self._numbered_all(outs)
+        return self._finish(reason, Close.SHUTDOWN if reason == "shutdown" else Close.DONE)
 
     def fail(self, refusal: Refusal) -> list[Out]:
         """The end because of an error: nothing already accepted is lost. Last events, error, summary."""
         if self.closed is not None:
             return []
-        error = p.Error(code=refusal.code, message=refusal.message, retryable=refusal.handling.retryable, fatal=True)
-        outs = self._finish("error", error)
-        self.closed = refusal.handling.close
-        return outs
+        retryable = refusal.handling.retryable
+        error = p.Error(code=refusal.code, message=refusal.message, retryable=retryable, fatal=True)
+        return self._finish("error", refusal.handling.close, error)
 
     # --- what it knows ---
 
     def bytes_of(self, ms: float) -> int:
         """How many bytes of the declared form are `ms` of audio; 0 before `start`."""
-        return round(ms / 1000 * self.hearing.rate_hz) * self._pcm.frame_bytes if self.hearing else 0
+        if self.stream is None:
+            return 0
+        return round(ms / 1000 * self.stream.hearing.rate_hz) * self.stream.pcm.frame_bytes
 
     def summary(self) -> p.SummaryBody:
         wall_s = self._monotonic() - self._born
-        return self.hearing.summary(wall_s) if self.hearing else p.SummaryBody(wall_s=round(wall_s, 3))
+        return p.SummaryBody(wall_s=round(wall_s, 3)) if self.stream is None else self.stream.hearing.summary(wall_s)
 
     # --- answers ---
 
-    def _answer(self, message: c.ClientMessage) -> Sequence[p.Out | bytes]:
+    def _answer(self, message: c.ClientMessage) -> Sequence[Told]:
         if isinstance(message, c.Keepalive | c.Ack):
             return []
         if isinstance(message, c.Start):
-            return [self._begin(message)]
-        if self.hearing is None:
+            if self.stream is not None:
+                raise Refusal(Code.ALREADY_STARTED, "a second start: one session has one stream; connect once more")
+            self.stream = Stream(self._model, message, self._limits, self._monotonic, self._utc)
+            return [self.stream.started()]
+        if self.stream is None:
             raise Refusal(Code.BAD_MESSAGE, f"{message.type} before start: send start first")
         if isinstance(message, c.Configure):
-            return self._configure(self.hearing, message)
+            return self.stream.configure(message)
         if isinstance(message, c.Flush):
-            return [*_events(self.hearing.release("flush")), p.Flushed(id=message.id, sample=self.hearing.sample)]
+            return self.stream.flush(message)
         assert isinstance(message, c.Gap)
-        return self._gap(self.hearing, message)
+        return self.stream.gap(message)
 
-    def _begin(self, start: c.Start) -> p.Started:
-        if self.hearing is not None:
-            raise Refusal(Code.ALREADY_STARTED, "a second start: one session has one stream; open another connection")
-        audio = start.audio
-        if audio.channel_select is not None and audio.channel_select >= audio.channels:
-            raise Refusal(
-                Code.BAD_CHANNELS, f"audio.channel_select={audio.channel_select}: audio.channels is {audio.channels}"
-            )
-        try:
-            settings = applied(self._model, default_settings(self._model), start.detect)
-        except Mistaken as error:
-            raise Refusal(error.mistakes[0].code, "; ".join(m.message for m in error.mistakes[:5])) from error
-        self._source = start.source
-        self._pcm = Pcm(audio.encoding, audio.channels, audio.channel_select)
-        self._pace = Pace(audio.sample_rate) if start.source.captured else None
-        self.hearing = Hearing(
-            self._model,
-            audio.sample_rate,
-            start.source.name,
-            settings,
-            live=start.source.live,
-            monotonic=self._monotonic,
-            utc=self._utc,
-        )
-        self._emitter = Emitter(self.hearing, start.emit)
-        self._heartbeat_s = start.emit.heartbeat_s
-        self._last_audio = self._last_heartbeat = self._monotonic()
-        front_end = self._model.front_end
-        return p.Started(
-            effective=p.Effective(
-                audio=audio, source=start.source, detect=effective(self._model, settings), emit=start.emit
-            ),
-            model=model_info(self._model),
-            hop_ms=front_end.hop_s * 1000,
-            warmup_ms=front_end.frame_samples / front_end.sample_rate_hz * 1000,
-            limits=self._limits,
-            clock=p.Clock(sample=0, utc=self.hearing.utc(0)),
-            frame=self._emitter.frame_info(),
-        )
+    def _finish(self, reason: str, close: Close, *told: p.Out) -> list[Out]:
+        self.closed = close
+        # after a fault of ours the stream's state is not to be trusted
+        last = [] if self.stream is None or close is Close.INTERNAL else self.stream.finish(reason)
+        return self._numbered([*last, *told, p.Summary(**self.summary().model_dump())])
 
-    def _configure(self, hearing: Hearing, message: c.Configure) -> Sequence[p.Out]:
-        try:
-            settings = applied(self._model, hearing.pipeline.settings, message.detect)
-        except Mistaken as error:
-            return [p.ConfigureFailed(id=message.id, errors=error.mistakes)]
-        hearing.pipeline.configure(settings)
-        muted = [label for label, enabled in zip(self._model.labels, settings.enabled, strict=True) if not enabled]
-        closed = _events(hearing.release("reconfigure", muted))
-        told = p.Configured(id=message.id, sample=hearing.sample, detect=effective(self._model, settings))
-        return [*closed, told]
-
-    def _gap(self, hearing: Hearing, gap: c.Gap) -> Sequence[p.Out | bytes]:
-        start = hearing.sample
-        events = _events(hearing.gap(gap.samples))
-        self._emitter.restart()
-        if self._pace is not None:
-            self._pace.lost(gap.samples)
-        return [*events, p.GapNotice(from_sample=start, samples=gap.samples, where="client", reason=gap.reason)]
-
-    def _rate_warning(self, measured_hz: float) -> p.Warning_:
-        assert self.hearing is not None
-        declared = self.hearing.rate_hz
-        return p.Warning_(
-            code=Code.RATE_MISMATCH,
-            message=f"sample_rate={declared} was declared, but {measured_hz:.0f} samples come each second "
-            f"({measured_hz / declared:.2f} times): the sound is heard at the wrong speed",
-        )
-
-    def _heartbeat(self, waiting_bytes: int) -> p.Heartbeat:
-        hearing = self.hearing
-        assert hearing is not None
-        waiting = waiting_bytes // self._pcm.frame_bytes
-        audio_s = self._busy_samples / hearing.rate_hz
-        factor = round(self._busy_s / audio_s, 5) if audio_s else None
-        self._busy_s, self._busy_samples = 0.0, 0
-        return p.Heartbeat(
-            received_ms=hearing.ms(hearing.heard + waiting),
-            processed_ms=hearing.ms(hearing.heard),
-            lag_ms=hearing.ms(waiting),
-            realtime_factor=factor,
-            dropped_ms=hearing.ms(hearing.lost),
-            open_events=hearing.open_events,
-        )
-
-    def _numbered_all(self, outs: Sequence[p.Out | bytes]) -> list[Out]:
-        return [out if isinstance(out, bytes) else self._numbered(out) for out in outs]
-
-    def _numbered(self, out: p.Out) -> dict[str, Any]:
-        out.session, out.seq = self.id, self._seq
-        self._seq += 1
-        return p.dumped(out)
-
-
-def _events(bodies: list[p.EventBody]) -> list[p.Event]:
-    return [p.Event(**body.model_dump()) for body in bodies]
-
-
-def model_info(model: Model) -> p.ModelInfo:
-    return p.ModelInfo(
-        name=model.name,
-        version=model.version,
-        sha256=model.sha256,
-        labels=list(model.labels),
-        families=list(model.families),
-    )
+    def _numbered(self, outs: Sequence[Told]) -> list[Out]:
+        numbered: list[Out] = []
+        for out in outs:
+            if isinstance(out, bytes):
+                numbered.append(out)
+            else:
+                out.session, out.seq = self.id, self._seq
+                self._seq += 1
+                numbered.append(p.dumped(out))
+        return numbered

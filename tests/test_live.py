@@ -11,6 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from server.stream import Stream
 from tests.live_server import (
     LiveServer,
     bare,
@@ -211,3 +212,29 @@ def test_one_line_is_logged_when_a_client_connects_and_one_when_it_leaves(
     assert lines[1].startswith(
         f"disconnect session={session} code=1000 reason=ended audio_ms=3500 dropped_ms=0 events=2"
     )
+
+
+def test_a_fault_of_the_server_ends_one_session_with_an_error_and_no_other(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Stream.audio
+
+    def faulty(stream: Stream, data: bytes, arrived: float) -> Any:
+        if stream.hearing.rate_hz == 44_100:
+            raise RuntimeError("a fault")
+        return whole(stream, data, arrived)
+
+    monkeypatch.setattr(Stream, "audio", faulty)
+    with streaming(server) as beside, streaming(server, 44_100) as ws:
+        beside.send(pcm16(low_high()))
+        ws.send(bytes(640))
+        error, summary = until(ws, "summary")[-2:]
+        assert (error["code"], error["retryable"], summary["type"]) == ("internal", True, "summary")
+        assert "a fault" not in error["message"]
+        with pytest.raises(ConnectionClosed) as closed:
+            ws.recv(10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4500
+        send(beside, "stop")
+        assert [(e["label"], e["phase"]) for e in bare(until(beside, "summary"))] == ORDER
+    assert "a fault" in caplog.text

@@ -244,8 +244,8 @@ def test_a_wrong_configure_changes_nothing_and_names_each_mistake(toy: Model) ->
     (failed,) = client.send("configure", detect={"thresholds": {"low": {"on": 1.5}}})
     assert [(e["path"], e["code"]) for e in failed["errors"]] == [("detect.thresholds.low.on", "bad_thresholds")]
     assert client.session.closed is None
-    assert client.session.hearing is not None
-    assert client.session.hearing.pipeline.settings == default_settings(toy)
+    assert client.session.stream is not None
+    assert client.session.stream.hearing.pipeline.settings == default_settings(toy)
 
 
 def test_the_effective_configuration_is_told_with_its_defaults(toy: Model) -> None:

@@ -1,0 +1,163 @@
+"""A started stream: PCM in, messages out, and what a client may ask of it while it runs. Refuses by Refusal.
+
+Puts together what `start` asked for: the form of the audio, hearing, telemetry, pace. Knows nothing of text,
+sequence numbers, sockets or the session's end.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from engine.pipeline import default_settings
+from engine.weights import Model
+from server import commands as c
+from server import protocol as p
+from server.detect import Mistaken, applied, effective
+from server.emit import Emitter
+from server.errors import Code, Refusal
+from server.hearing import Hearing
+from server.ingest import Pcm
+from server.pace import Pace
+
+Told = p.Out | bytes
+
+
+class Stream:
+    def __init__(
+        self, model: Model, start: c.Start, limits: p.Limits, monotonic: Callable[[], float], utc: Callable[[], float]
+    ) -> None:
+        audio, source = start.audio, start.source
+        if audio.channel_select is not None and audio.channel_select >= audio.channels:
+            raise Refusal(
+                Code.BAD_CHANNELS, f"audio.channel_select={audio.channel_select}: audio.channels is {audio.channels}"
+            )
+        try:
+            settings = applied(model, default_settings(model), start.detect)
+        except Mistaken as error:
+            raise Refusal(error.mistakes[0].code, "; ".join(m.message for m in error.mistakes[:5])) from error
+        self.pcm = Pcm(audio.encoding, audio.channels, audio.channel_select)
+        self.hearing = Hearing(
+            model, audio.sample_rate, source.name, settings, live=source.live, monotonic=monotonic, utc=utc
+        )
+        self._model = model
+        self._start = start
+        self._limits = limits
+        self._emitter = Emitter(self.hearing, start.emit)
+        self._pace = Pace(audio.sample_rate) if source.captured else None
+        self._last_audio = self._last_heartbeat = monotonic()  # or the start
+        self._stalled = False
+        self._busy_s = 0.0  # processing since the last heartbeat
+        self._busy_samples = 0
+
+    def started(self) -> p.Started:
+        front_end = self._model.front_end
+        return p.Started(
+            effective=p.Effective(
+                audio=self._start.audio, source=self._start.source, detect=self._detect(), emit=self._start.emit
+            ),
+            model=model_info(self._model),
+            hop_ms=front_end.hop_s * 1000,
+            warmup_ms=front_end.frame_samples / front_end.sample_rate_hz * 1000,
+            limits=self._limits,
+            clock=p.Clock(sample=0, utc=self.hearing.utc(0)),
+            frame=self._emitter.frame_info(),
+        )
+
+    def audio(self, data: bytes, arrived: float) -> Sequence[Told]:
+        """Raises Refusal before anything of `data` is heard."""
+        began = time.perf_counter()
+        if len(data) > self._limits.max_chunk_bytes:
+            limit = self._limits.max_chunk_bytes
+            raise Refusal(Code.CHUNK_TOO_LARGE, f"a binary message of {len(data)} bytes: the limit is {limit}")
+        samples = self.pcm.read(data)
+        outs: list[Told] = []
+        self._last_audio = arrived
+        if self._stalled:
+            self._stalled = False
+            outs.append(p.SourceState(state="healthy", detail="audio comes again"))
+        if self._pace is not None and (rate := self._pace.feed(len(samples), arrived)) is not None:
+            outs.append(_rate_warning(self.hearing.rate_hz, rate))
+        for events in self.hearing.feed(self.pcm.mono(samples), arrived):
+            outs += _events(events)
+            outs += self._emitter.block()
+        outs += self._emitter.chunk(samples)
+        self._busy_s += time.perf_counter() - began
+        self._busy_samples += len(samples)
+        return outs
+
+    def tick(self, now: float, waiting_bytes: int) -> Sequence[Told]:
+        """Time passes: is it stalled, is a heartbeat due?"""
+        outs: list[Told] = []
+        still_ms = (now - self._last_audio) * 1000
+        if self._start.source.live and not self._stalled and not waiting_bytes and still_ms >= self._limits.stall_ms:
+            self._stalled = True
+            outs += _events(self.hearing.stall())
+            outs.append(p.SourceState(state="stalled", detail=f"no audio for {self._limits.stall_ms} ms"))
+        if now - self._last_heartbeat >= self._start.emit.heartbeat_s:
+            self._last_heartbeat = now
+            outs.append(self._heartbeat(waiting_bytes))
+        return outs
+
+    def flush(self, flush: c.Flush) -> Sequence[Told]:
+        return [*_events(self.hearing.release("flush")), p.Flushed(id=flush.id, sample=self.hearing.sample)]
+
+    def configure(self, asked: c.Configure) -> Sequence[Told]:
+        try:
+            settings = applied(self._model, self.hearing.pipeline.settings, asked.detect)
+        except Mistaken as error:
+            return [p.ConfigureFailed(id=asked.id, errors=error.mistakes)]
+        self.hearing.pipeline.configure(settings)
+        muted = [label for label, enabled in zip(self._model.labels, settings.enabled, strict=True) if not enabled]
+        closed = _events(self.hearing.release("reconfigure", muted))
+        return [*closed, p.Configured(id=asked.id, sample=self.hearing.sample, detect=self._detect())]
+
+    def gap(self, gap: c.Gap) -> Sequence[Told]:
+        start = self.hearing.sample
+        events = _events(self.hearing.gap(gap.samples))
+        self._emitter.restart()
+        if self._pace is not None:
+            self._pace.lost(gap.samples)
+        return [*events, p.GapNotice(from_sample=start, samples=gap.samples, where="client", reason=gap.reason)]
+
+    def finish(self, reason: str) -> Sequence[Told]:
+        """The last events and frames."""
+        return [*_events(self.hearing.finish(reason)), *self._emitter.block()]
+
+    def _detect(self) -> p.EffectiveDetect:
+        return effective(self._model, self.hearing.pipeline.settings)
+
+    def _heartbeat(self, waiting_bytes: int) -> p.Heartbeat:
+        hearing = self.hearing
+        waiting = waiting_bytes // self.pcm.frame_bytes
+        audio_s = self._busy_samples / hearing.rate_hz
+        factor = round(self._busy_s / audio_s, 5) if audio_s else None
+        self._busy_s, self._busy_samples = 0.0, 0
+        return p.Heartbeat(
+            received_ms=hearing.ms(hearing.heard + waiting),
+            processed_ms=hearing.ms(hearing.heard),
+            lag_ms=hearing.ms(waiting),
+            realtime_factor=factor,
+            dropped_ms=hearing.ms(hearing.lost),
+            open_events=hearing.open_events,
+        )
+
+
+def model_info(model: Model) -> p.ModelInfo:
+    return p.ModelInfo(
+        name=model.name,
+        version=model.version,
+        sha256=model.sha256,
+        labels=list(model.labels),
+        families=list(model.families),
+    )
+
+
+def _events(bodies: list[p.EventBody]) -> list[p.Event]:
+    return [p.Event(**body.model_dump()) for body in bodies]
+
+
+def _rate_warning(declared_hz: int, measured_hz: float) -> p.Warning_:
+    return p.Warning_(
+        code=Code.RATE_MISMATCH,
+        message=f"sample_rate={declared_hz} was declared, but {measured_hz:.0f} samples come each second "
+        f"({measured_hz / declared_hz:.2f} times): the sound is heard at the wrong speed",
+    )
