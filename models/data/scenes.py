@@ -26,11 +26,12 @@ SCENE_SAMPLES = FRAMES * HOP_SAMPLES
 
 REACTION_FRAMES = 4  # after an onset nothing is asked for 40 ms: the frame's window has hardly seen the note
 RELEASE_FRAMES = 8  # nor for 80 ms after the end
+SHORTEST_FRAMES = 15  # a hit that is over before the network can answer counts as on for 150 ms
 AUDIBLE_DB = 35.0  # a note ends where it has stayed this far below its loudest 10 ms
 MASKED_DB = 3.0  # or this far below the noise
 
 # kinds of scenes and how often
-KINDS = {"note": 0.42, "line": 0.25, "change": 0.10, "mixture": 0.11, "negative": 0.12}
+KINDS = {"note": 0.40, "line": 0.24, "change": 0.10, "mixture": 0.10, "negative": 0.16}
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Stage:
         on, end = start // HOP_SAMPLES + int(heard[0]), start // HOP_SAMPLES + int(heard[-1]) + 1
         column = truth[:, list(LABELS).index(label)]
         played = column == ON
+        end = max(end, on + SHORTEST_FRAMES)
         column[max(0, on - 1) : end + RELEASE_FRAMES] = ANY
         column[on + REACTION_FRAMES : end] = ON
         column[played] = ON
