@@ -28,6 +28,7 @@ async def stream(websocket: WebSocket) -> None:
     try:
         service.admit()
     except Refusal as refusal:
+        log.info("refused peer=%s code=%s", _peer(websocket), refusal.code)
         await websocket.send_denial_response(refused(refusal))
         return
     inbox = Inbox(service.settings.max_chunk_bytes)
@@ -36,8 +37,7 @@ async def stream(websocket: WebSocket) -> None:
     try:
         session = Session(service.model, service.limits)
         await websocket.accept()
-        peer = f"{websocket.client.host}:{websocket.client.port}" if websocket.client else "unknown"
-        log.info("connect session=%s peer=%s sessions=%d", session.id, peer, len(service.sessions))
+        log.info("connect session=%s peer=%s sessions=%d", session.id, _peer(websocket), len(service.sessions))
         reading = asyncio.create_task(_read(websocket, inbox))
         await _converse(websocket, service, session, inbox)
         summary = session.summary()
@@ -102,6 +102,10 @@ async def _send(websocket: WebSocket, outs: list[Out]) -> None:
             await websocket.send_bytes(out)
         else:
             await websocket.send_text(to_json(out).decode())
+
+
+def _peer(websocket: WebSocket) -> str:
+    return f"{websocket.client.host}:{websocket.client.port}" if websocket.client else "unknown"
 
 
 def refused(refusal: Refusal) -> JSONResponse:

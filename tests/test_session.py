@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from engine.latch import LatchSettings
 from engine.pipeline import default_settings
 from engine.weights import Model
+from server.commands import CLIENT
 from server.errors import Close
 from server.frames import HEADER
 from server.protocol import Limits, ServerMessage, dumped
@@ -546,3 +547,54 @@ def test_latency_is_from_the_arrival_of_the_deciding_sample(toy: Model) -> None:
     # 5 ms of waiting; the resampler's delay of some tens of ms; 25 ms from chunk to chunk here
     assert 5 <= onset["latency_ms"] <= 80
     assert round(onset["latency_ms"] % 25, 3) == 5
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["audio", "source", "detect", "emit", "id", "samples", "reason", "seq", "labels", "thresholds", "protocol"]
+)
+MESSAGES = st.one_of(
+    st.text(max_size=40),
+    JSON.map(json.dumps),
+    st.tuples(st.sampled_from(sorted(CLIENT)), st.dictionaries(FIELDS, JSON, max_size=4)).map(
+        lambda pair: json.dumps({"type": pair[0], **pair[1]})
+    ),
+    st.just('{"type":"gap","samples":700}'),
+    st.just('{"type":"flush"}'),
+    st.just('{"type":"configure","detect":{"labels":["low"]}}'),
+    st.integers(1, 2_000).map(lambda n: pcm16(tone(200, n / 16_000))),
+    st.binary(max_size=64),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(MESSAGES, max_size=30), st.booleans())
+def test_whatever_a_client_sends_the_session_keeps_its_rules(messages: list[str | bytes], start: bool) -> None:
+    client = Client(toy_model(), start=start, emit={"frames_hz": 25, "scores_hz": 25})
+    for message in messages:
+        client.clock.now += 0.1
+        if isinstance(message, str):
+            client.keep(client.session.text(message))
+        else:
+            client.keep(client.session.audio(message, client.clock.now))
+        client.keep(client.session.tick(client.clock.now))
+    client.keep(client.session.end("stop"))
+    texts = [out for out in client.told if isinstance(out, dict)]
+    assert [out["seq"] for out in texts] == list(range(len(texts)))
+    assert [out["type"] for out in texts].count("summary") == 1
+    assert texts[-1]["type"] == "summary"
+    open_ids: set[str] = set()
+    for event in client.of("event"):
+        if event["phase"] == "onset":
+            assert event["event_id"] not in open_ids
+            open_ids.add(event["event_id"])
+        else:
+            open_ids.remove(event["event_id"])
+            assert event["onset_sample"] <= event["offset_sample"]
+    assert not open_ids
+    summary = texts[-1]
+    assert summary["audio_ms"] == pytest.approx(summary["processed_ms"] + summary["dropped_ms"], abs=0.01)
