@@ -14,6 +14,13 @@ from starlette.websockets import WebSocket
 from server.errors import Code, Refusal
 
 
+def is_same(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:  # not a URL
+        return False
+
+
 class SameOrigin:
     """ASGI middleware."""
 
@@ -26,7 +33,7 @@ class SameOrigin:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        if origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != "":
+        if origin is None or is_same(origin, headers.get("host", "")):
             await self._app(scope, receive, send)
             return
         refusal = Refusal(

@@ -129,7 +129,7 @@ def test_a_session_too_many_is_refused_before_the_upgrade(toy_path: Path) -> Non
         assert bare(stream(server, pcm16(low_high())))
 
 
-@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1", "http://[", ""])
 def test_a_page_of_another_site_is_refused(server: LiveServer, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         connect(f"{server.ws}/v1/stream", origin=origin).__enter__()  # type: ignore[arg-type]
