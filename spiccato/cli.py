@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from models.cli import train
 from server.version import VERSION
 
 if TYPE_CHECKING:
@@ -170,6 +171,9 @@ def devices(as_json: JsonOption = False) -> None:
 
     with told():
         listing.run(as_json)
+
+
+app.command()(train)
 
 
 def _settings(**given: Any) -> "Settings":
