@@ -22,7 +22,15 @@ CREDITS = {
     "drumkits": "L. Muldjord, S. Greene, Karoryfer Samples, Real Music Media",
     "mir1k": "MIR-1K, C.-L. Hsu and J.-S. R. Jang",
     "everythingisremixed": "Software-Entwicklungskit",
-    "esc50": "ESC-50, K. J. Piczak, and the Freesound authors that it names",
+    "olpc_berklee_noise": "OLPC / Berklee sound library",
+    "wakeword_speech": "Picovoice wake-word benchmark",
+    "chromemusiclab": "Chrome Music Lab",
+    "lmms": "LMMS",
+    "scratch": "Scratch",
+    "tamtam": "TamTam",
+    "soundfont:FluidR3_GM": "Fluid R3 GM, F. Wen",
+    "soundfont:TimGM6mb": "TimGM6mb, T. Brechbill",
+    "soundfont:MuseScore_General_Full": "MuseScore General, S. C. Collins, M. Cowgill, F. Wen",
     "speech_commands_bg": "Speech Commands, P. Warden, Google; felixchenfy",
 }
 

@@ -132,15 +132,14 @@ def release(heard: Sequence[Heard]) -> dict[str, float]:
     """From the end of the clip to the decision that a label which was still on is off."""
     times = []
     for one in heard:
-        end = one.onset_sample + len(one.evidence) * 160
-        late = [e.decided_sample for e in one.events if e.phase in ("offset", "retract") and e.decided_sample > end]
-        times += [1000.0 * (decided - end) / RATE_HZ for decided in late]
+        closed = [event.decided_sample for event in one.events if event.phase != "onset"]
+        times += [1000.0 * (sample - one.end_sample) / RATE_HZ for sample in closed if sample > one.end_sample]
     return _spread(times)
 
 
 def false_onsets(model: Model, heard: Sequence[Heard]) -> dict[str, Any]:
     """Onsets on speech and noise, and how many that makes an hour for one label on average."""
-    hours = sum((len(one.clip.samples)) for one in heard) / RATE_HZ / 3600.0
+    hours = sum(len(one.clip.samples) for one in heard) / RATE_HZ / 3600.0
     counts = dict.fromkeys(model.labels, 0)
     for one in heard:
         for event in one.events:

@@ -27,9 +27,9 @@ class Heard:
 
     clip: Clip
     evidence: NDArray[np.float32]  # (frames, labels) membranes from the note's onset to the clip's end
-    after: NDArray[np.float32]  # (TAIL_FRAMES, labels), in the silence that follows
     events: list[Event]
     onset_sample: int  # of the note, on the events' clock
+    end_sample: int  # of the clip
 
 
 def hear(
@@ -55,15 +55,8 @@ def hear(
         pipeline.reset()
         evidence, events = listen(pipeline, stream * np.float32(10.0 ** (gain_db / 20.0)))
         onset = LEAD_FRAMES + first_loud_frame(sound, hop)
-        heard.append(
-            Heard(
-                clip,
-                evidence[onset : LEAD_FRAMES + frames],
-                evidence[LEAD_FRAMES + frames :],
-                events,
-                onset * hop,
-            )
-        )
+        end = LEAD_FRAMES + frames
+        heard.append(Heard(clip, evidence[onset:end], events, onset * hop, end * hop))
     return heard
 
 
