@@ -1,5 +1,6 @@
 """POST /v1/classify on the real server: the same events as live, every limit, flat memory."""
 
+import io
 import json
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from server.decode import DecodeLimits, Decoder
 from tests.audio_files import FORMATS, write
 from tests.live_server import LiveServer, bare, eventually, live_server, stream
 from tests.synth import low_high, render, silence, tone, write_wav
@@ -86,6 +88,30 @@ def test_rendered_music_gives_the_same_events_as_a_file_and_as_a_stream(
         (event for event in bare(live) if event["phase"] == "offset"),
         key=lambda event: (event["onset_sample"], event["label"]),
     )
+
+
+@pytest.mark.parametrize("instrument", ["violin", "trumpet", "piano"])
+def test_a_real_recording_gives_the_same_events_as_a_file_and_as_a_stream(
+    orchestra_server: LiveServer, shared_data: Path, instrument: str
+) -> None:
+    for path in sorted((shared_data / "audio" / instrument).glob("*.ogg"))[:3]:
+        assert_same_as_a_stream_of_its_samples(orchestra_server, path.read_bytes())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_gives_the_events_of_its_decoded_samples(server: LiveServer, tmp_path: Path, suffix: str) -> None:
+    sound = np.stack([low_high(44_100), 0.5 * low_high(44_100)], axis=1)
+    assert_same_as_a_stream_of_its_samples(server, write(tmp_path / f"a.{suffix}", sound, 44_100))
+
+
+def assert_same_as_a_stream_of_its_samples(server: LiveServer, data: bytes) -> None:
+    decoder = Decoder(io.BytesIO(data), DecodeLimits(audio_s=60, channels=2, wall_s=60))
+    samples = np.concatenate(list(decoder.blocks()))
+    decoder.close()
+    audio = {"encoding": "pcm_f32le", "sample_rate": decoder.rate_hz, "channels": decoder.channels}
+    live = stream(server, samples.tobytes(), 8 * 1_234, audio=audio)
+    ended = [event for event in bare(live) if event["phase"] == "offset"]
+    assert bare(post(server, data).json()["events"]) == sorted(ended, key=lambda e: (e["onset_sample"], e["label"]))
 
 
 def test_a_raw_body_is_as_good_as_a_form(server: LiveServer, tmp_path: Path) -> None:
