@@ -69,7 +69,7 @@ def neighbour(server: LiveServer) -> Iterator[list[Any]]:
     first_half, block_done = threading.Event(), threading.Event()
 
     def run() -> None:
-        with streaming(server) as ws:
+        with streaming(server, source={"kind": "file"}) as ws:  # it may wait while the block runs
             for at in range(0, len(pcm), 640):
                 if at >= len(pcm) // 2 and not first_half.is_set():
                     first_half.set()
