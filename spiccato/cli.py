@@ -173,6 +173,23 @@ def devices(as_json: JsonOption = False) -> None:
         listing.run(as_json)
 
 
+@app.command()
+def warm(model: ModelOption = None) -> None:
+    """Compile what the model needs now, so that the next start is quick.
+
+    For the building of images. The result is kept in `NUMBA_CACHE_DIR`, or else beside the code.
+
+    **Example**
+
+    - `spiccato warm`
+    """
+    from spiccato.model import warmed
+    from spiccato.trouble import told
+
+    with told():
+        typer.echo(f"{warmed(_settings(model=model)).id} is ready")
+
+
 app.command()(train)
 
 

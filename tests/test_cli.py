@@ -14,13 +14,14 @@ import httpx
 import pytest
 from rich.console import Console
 
+from server.settings import Settings
 from spiccato.lanes import BAR_CELLS, Lanes, bar, clock
 from tests.conftest import ROOT
 from tests.live_server import LiveServer, bare, eventually
 from tests.synth import low_high, write_wav
 from tests.virtual_mic import fake_portaudio
 
-COMMANDS = ("serve", "listen", "classify", "devices")
+COMMANDS = ("serve", "listen", "classify", "devices", "warm")
 
 
 def command(*arguments: object) -> list[str]:
@@ -55,7 +56,7 @@ def test_help_names_every_command() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_every_command_shows_examples(name: str) -> None:
     told = run(name, "--help").stdout
-    assert "Examples" in told
+    assert "Example" in told
     assert f"spiccato {name}" in told
 
 
@@ -110,6 +111,10 @@ def test_a_setting_that_is_out_of_range_is_told_with_its_value_and_limit(monkeyp
     monkeypatch.setenv("SPICCATO_PORT", "70000")
     told = run("serve", status=1).stderr
     assert told == ("spiccato: port='70000' (--port or SPICCATO_PORT): input should be less than or equal to 65535\n")
+
+
+def test_warm_names_the_model_that_is_ready(toy_path: Path) -> None:
+    assert run("warm", "--model", toy_path).stdout == "toy@0.0.1 is ready\n"
 
 
 # --- devices ---
@@ -310,3 +315,20 @@ def test_a_bar_is_as_long_as_its_share(share: float, text: str) -> None:
 
 def test_the_clock_shows_minutes_and_hundredths() -> None:
     assert clock(61_234.0) == "01:01.23"
+
+
+# --- its documentation ---
+
+
+def test_every_command_option_and_setting_is_in_the_documentation() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text()
+    for name, field in Settings.model_fields.items():
+        row = re.search(rf"^\| `SPICCATO_{name.upper()}` \| (.+?) \|", told, re.M)
+        assert row, name
+        if isinstance(field.default, int | float):
+            assert float(row[1]) == field.default, name
+    for name in (*COMMANDS, "train"):
+        assert f"spiccato {name}" in told
+    for name in ("serve", "listen", "classify", "devices"):
+        for option in re.findall(r"--[a-z-]+", run(name, "--help").stdout):
+            assert option == "--help" or f"`{option}" in told, f"{name} {option}"
