@@ -55,27 +55,23 @@ class Emitter:
 
     def block(self) -> list[Scores | bytes]:
         """After each block that the engine heard: the newest scores if due, and all frames that are due."""
-        pipeline = self._hearing.pipeline
-        first, self._told = self._told, pipeline.frames
-        outs: list[Scores | bytes] = []
-        if self._scores_every is not None:
-            due = _last_multiple(first, self._told, self._scores_every)
-            if due is not None:
-                evidence = pipeline.trace[due % TRACE_FRAMES]["evidence"]
-                top = sorted(
-                    (
-                        (label, round(score_of(float(v)), 4))
-                        for label, v in zip(self._hearing.model.labels, evidence, strict=True)
-                    ),
-                    key=lambda pair: -pair[1],
-                )
-                outs.append(Scores(sample=self._sample_of(due + 1), top=top))
-        if self._layout is not None:
-            start = -(-first // self._layout.every) * self._layout.every
-            wanted = np.arange(start, self._told, self._layout.every)
-            if len(wanted):
-                outs.append(pack(pipeline.trace[wanted % TRACE_FRAMES], self._sample_of(start)))
-        return outs
+        first, self._told = self._told, self._hearing.pipeline.frames
+        return [*self._scores(first), *self._frames(first)]
+
+    def _scores(self, first: int) -> list[Scores]:
+        if self._scores_every is None or (due := _last_multiple(first, self._told, self._scores_every)) is None:
+            return []
+        evidence = self._hearing.pipeline.trace[due % TRACE_FRAMES]["evidence"].tolist()
+        scored = zip(self._hearing.model.labels, (round(score_of(v), 4) for v in evidence), strict=True)
+        return [Scores(sample=self._sample_of(due + 1), top=sorted(scored, key=lambda pair: -pair[1]))]
+
+    def _frames(self, first: int) -> list[bytes]:
+        if self._layout is None:
+            return []
+        due = np.arange(-(-first // self._layout.every) * self._layout.every, self._told, self._layout.every)
+        if not len(due):
+            return []
+        return [pack(self._hearing.pipeline.trace[due % TRACE_FRAMES], self._sample_of(int(due[0])))]
 
     def _sample_of(self, frame: int) -> int:
         return self._hearing.clock(frame * self._hearing.model.front_end.hop_samples)
