@@ -1,6 +1,8 @@
 """The recording process and the parent's side of it, with a fake PortAudio where the machine's does not matter."""
 
 import asyncio
+import subprocess
+import sys
 from array import array
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from server.capture import DISCONTINUITY, QUEUE_BLOCKS, CaptureError, Recorder, choose
 from server.microphone import Block, Microphone, devices
+from tests.conftest import ROOT
 from tests.live_server import eventually
 from tests.virtual_mic import VirtualMic, fake_portaudio
 
@@ -139,11 +142,11 @@ def test_a_real_device_gives_contiguous_blocks_at_its_own_rate(
     assert {len(block.pcm) for block in blocks} == {samples * 4}
 
 
-def test_the_recording_process_ends_with_its_parents_pipe(
-    virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    virtual_mic.into(monkeypatch)
-    asyncio.run(recorded(0.1, "pulse"))
+def test_the_recording_process_ends_even_when_its_parent_is_killed(virtual_mic: VirtualMic, toy_path: Path) -> None:
+    command = [sys.executable, "-m", "spiccato", "listen", "--device", "pulse", "--model", str(toy_path)]
+    with subprocess.Popen(command, cwd=ROOT, env=virtual_mic.env, stdout=subprocess.PIPE) as parent:
+        eventually(lambda: virtual_mic.recorded_by() == 1)
+        parent.kill()
     eventually(lambda: virtual_mic.recorded_by() == 0)
 
 
