@@ -19,7 +19,7 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from engine.jit import OPTIONS, kernel
+from engine.jit import OPTIONS, kernel, named, part
 
 f32 = np.float32
 usize = nb.uintp  # an unsigned index needs no test for "counted from the end"
@@ -65,10 +65,6 @@ def butterfly(
     )  # fmt: skip
 
 
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    return nb.njit(**OPTIONS)(function)
-
-
 @cache
 def power_spectrum_for(n: int) -> Callable[..., None]:
     """The compiled kernel for frames of `n` samples, one of LENGTHS.
@@ -97,7 +93,7 @@ def power_spectrum_for(n: int) -> Callable[..., None]:
 
 
 def _then(before: Callable[..., Any], stage: Callable[..., Any]) -> Callable[..., Any]:
-    @_jit
+    @part
     def both(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         before(ring, start, window, table, first_table, work, power)
         stage(ring, start, window, table, first_table, work, power)
@@ -109,7 +105,7 @@ def _load(half: int, dst: int) -> Callable[..., Any]:
     """Window the frame; even samples to the real row, odd ones to the imaginary row."""
     re, im = dst, dst + half
 
-    @_jit
+    @part
     def load(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         at = usize(start)
         for i in range(usize(half)):
@@ -125,7 +121,7 @@ def _first_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
     """Stride 1: the loop runs over the butterflies, and each writes four neighbours."""
     quarter = half // 4
 
-    @_jit
+    @part
     def first_stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         t = first_table
         for p in range(usize(quarter)):
@@ -150,7 +146,7 @@ def _stage(half: int, src: int, dst: int, length: int, stride: int) -> Callable[
     apart = stride * quarter
     step = 2 * half // length
 
-    @_jit
+    @part
     def stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         for p in range(usize(quarter)):
             c1, s1 = table[0, usize(step) * p], table[1, usize(step) * p]
@@ -182,7 +178,7 @@ def _second_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
     length = half // 4
     step = 2 * half // length
 
-    @_jit
+    @part
     def read(work, a, c1, s1, c2, s2, c3, s3):  # type: ignore[no-untyped-def]
         b, c, d = a + usize(quarter), a + usize(2 * quarter), a + usize(3 * quarter)
         return butterfly(
@@ -191,11 +187,11 @@ def _second_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
             c1, s1, c2, s2, c3, s3,
         )  # fmt: skip
 
-    @_jit
+    @part
     def write(work, at, q0, q1, q2, q3):  # type: ignore[no-untyped-def]
         work[at], work[at + usize(1)], work[at + usize(2)], work[at + usize(3)] = q0, q1, q2, q3
 
-    @_jit
+    @part
     def second_stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         for p in range(usize(length // 4)):
             c1, s1 = table[0, usize(step) * p], table[1, usize(step) * p]
@@ -223,7 +219,7 @@ def _second_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
 def _last_stage(half: int, src: int, dst: int, stride: int) -> Callable[..., Any]:
     """Radix 2, for lengths that are not a power of four: `stride` transforms of length 2."""
 
-    @_jit
+    @part
     def last_stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         for q in range(usize(stride)):
             a = usize(src) + q
@@ -241,7 +237,7 @@ def _untangle(half: int, src: int) -> Callable[..., Any]:
     """X[k] = (Z[k] + conj Z[-k]) / 2 - i w^k (Z[k] - conj Z[-k]) / 2 with w = exp(-2 pi i / n); power is |X| ** 2."""
     re, im = src, src + half
 
-    @_jit
+    @part
     def untangle(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         re0, im0 = work[usize(re)], work[usize(im)]
         power[0] = (re0 + im0) * (re0 + im0)
@@ -279,4 +275,4 @@ def _power_spectrum(ring, start, window, table, first_table, work, power):  # ty
     def call(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
         chosen(ring, start, window, table, first_table, work, power)
 
-    return call
+    return named(call)

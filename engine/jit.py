@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import types
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +31,42 @@ OPTIONS: dict[str, Any] = {
 
 def kernel(function: F) -> F:
     """Compile `function` with `OPTIONS`, and keep the machine code on disk where there is a place for it."""
+    name_by_whole_types()
     return numba.njit(cache=cache_directory() is not None, **OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+# Kernels compiled by two processes meet when a third loads both from disk. Where they hold two functions of one name,
+# one runs in place of the other, silently. numba (0.68) names a function by its module and qualified name, a number
+# that each process counts up anew, and some of its arguments' types. With `part`, `named` and `name_by_whole_types`
+# one name means one function.
+
+
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that was made for some sizes, to be called by kernels: named by all that it was made from."""
+    compiled: Callable[..., Any] = numba.njit(**OPTIONS)(named(function))
+    return compiled
+
+
+def named(function: F) -> F:
+    """The same function; its name tells what it closes over: numbers, texts and other parts."""
+    content = hashlib.sha256()
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        value = cell.cell_contents
+        inner = getattr(value, "py_func", None)
+        content.update(f"{name}={repr(value) if inner is None else inner.__qualname__};".encode())
+    function.__qualname__ += f"_{content.hexdigest()[:16]}"
+    return function
+
+
+@cache
+def name_by_whole_types() -> None:
+    """numba leaves out a nested array's shape and writes a record's fields as a number: write all of them."""
+
+    def whole(self: types.Type) -> tuple[str, tuple[str, ...]]:
+        return type(self).__name__, (hashlib.sha256(self.name.encode()).hexdigest()[:16],)
+
+    for kind in (types.Record, types.NestedArray):
+        setattr(kind, "mangling_args", property(whole))  # noqa: B010
 
 
 @cache

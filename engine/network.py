@@ -16,7 +16,7 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from engine.jit import OPTIONS, Record, kernel
+from engine.jit import OPTIONS, Record, kernel, named, part
 from engine.lif import RESETS, lif_step
 from engine.weights import Layer
 
@@ -106,10 +106,10 @@ def _network_step(net, inputs, state, scratch):  # type: ignore[no-untyped-def]
     def step(net, inputs, state, scratch):  # type: ignore[no-untyped-def]
         steps(net, inputs, state, scratch)
 
-    return step
+    return named(step)
 
 
-@nb.njit(**OPTIONS)
+@part
 def _nothing(net, inputs, state, scratch):  # type: ignore[no-untyped-def]
     pass
 
@@ -117,7 +117,7 @@ def _nothing(net, inputs, state, scratch):  # type: ignore[no-untyped-def]
 def _then(before: Callable[..., None], layer: Callable[..., None]) -> Callable[..., None]:
     """numba calls no list of functions: each layer's step calls the one before."""
 
-    @nb.njit(**OPTIONS)
+    @part
     def both(net, inputs, state, scratch):  # type: ignore[no-untyped-def]
         before(net, inputs, state, scratch)
         layer(net, inputs, state, scratch)
@@ -130,7 +130,7 @@ def _layer(index: int, fan_in: int, width: int, neuron: int) -> Callable[..., No
     weight, bias, beta, threshold = (f"{name}{index}" for name in ("weight", "bias", "beta", "threshold"))
     before = neuron - fan_in
 
-    @nb.njit(**OPTIONS)
+    @part
     def step(net, inputs, state, scratch):  # type: ignore[no-untyped-def]
         if index == 0:
             count = active_neurons(inputs, 0, fan_in, scratch.active)

@@ -61,3 +61,20 @@ def test_another_processor_hears_the_same_bits(tmp_path: Path) -> None:
     generic = hear(ROOT, EVENTS, NUMBA_CACHE_DIR=str(tmp_path / "generic"), NUMBA_CPU_NAME="generic").stdout
     assert int(native.split()[0]) >= 4
     assert generic == native
+
+
+def test_kernels_of_two_models_from_two_processes_do_not_take_each_others_place(tmp_path: Path) -> None:
+    """A server has one model compiled, another one the second; then one process loads both from disk."""
+    code = """
+import hashlib
+import numpy as np
+from engine.config import FrontEnd
+from engine.ear import Ear
+for bands in {order}:
+    features, spikes = Ear(FrontEnd(bands=bands)).feed(np.sin(np.arange(4000, dtype=np.float32)))
+    print(bands, hashlib.sha256(features.tobytes() + spikes.tobytes()).hexdigest())
+"""
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    alone = [hear(ROOT, code.format(order=[bands]), **cache).stdout.strip() for bands in (24, 16)]
+    assert hear(ROOT, code.format(order=[16, 24]), **cache).stdout.splitlines() == alone[::-1]
+    assert hear(ROOT, code.format(order=[24, 16]), **cache).stdout.splitlines() == alone
