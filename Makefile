@@ -12,13 +12,16 @@ run: .venv/run.stamp  ## the service and its page on http://127.0.0.1:8000, with
 test: check  ## check, then every test
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: .venv/test.stamp  ## style and types
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
+check: .venv/test.stamp  ## style, types, the page's modules
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
+	@if command -v node >/dev/null; then node --test --test-reporter=dot tests/client/*.test.mjs; \
+	else echo "skipped: the tests of the page's modules, node is not installed"; fi
 
-bench: .venv/test.stamp  ## what a frame costs, beside snntorch stepping the same network in the same run
+bench: .venv/test.stamp  ## what a frame costs beside snntorch in the same run, and what a session adds
 	@$(BIN)/python -m tests.bench_engine $(ARGS)
+	@$(BIN)/python -m tests.bench_session
 
 clean:  ## everything that these targets made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
