@@ -69,7 +69,12 @@ def open_page(chromium: Callable[..., Browser], tones: Path) -> Iterator[Open]:
     expected: list[str] = []
 
     def opened(
-        server: LiveServer, *flags: str, wav: Path | None = None, expect_complaint: str = "", **context: Any
+        server: LiveServer,
+        *flags: str,
+        wav: Path | None = None,
+        host: str = "127.0.0.1",
+        expect_complaint: str = "",
+        **context: Any,
     ) -> Page:
         fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={wav or tones}"]
         browsing: BrowserContext = chromium(*(flags or (ALLOW, *fake))).new_context(**context)
@@ -79,7 +84,7 @@ def open_page(chromium: Callable[..., Browser], tones: Path) -> Iterator[Open]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         if expect_complaint:
             expected.append(expect_complaint)
-        page.goto(server.url)
+        page.goto(server.url.replace("127.0.0.1", host))
         expect(page.locator("#live .lane").first).to_be_visible()
         return page
 
@@ -136,8 +141,8 @@ def float_wav(pcm: bytes, rate: int) -> bytes:
 
 
 def finals(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    keys = ("label", "phase", "onset_sample", "offset_sample", "peak")
-    return [tuple(event[key] for key in keys) for event in events if event["is_final"]]
+    keys = ("onset_sample", "label", "phase", "offset_sample", "peak")
+    return sorted(tuple(event[key] for key in keys) for event in events if event["is_final"])
 
 
 def check_same_events(server: LiveServer, wire: Wire) -> None:
@@ -250,6 +255,26 @@ def test_a_microphone_that_is_denied_or_missing_is_a_sentence(server: LiveServer
     listen(missing)
     expect(missing.locator("#notice")).to_contain_text("no microphone")
     expect(missing.locator("#listen")).to_be_enabled()
+
+
+def test_a_page_from_plain_http_says_why_it_has_no_microphone(server: LiveServer, open_page: Open) -> None:
+    page = open_page(server, "--host-resolver-rules=MAP stage.test 127.0.0.1", host="stage.test")
+    expect(page.locator("#notice")).to_contain_text(f"This page came from http://stage.test:{server.settings.port}")
+    expect(page.locator("#listen")).to_be_disabled()
+
+
+def test_a_page_that_hears_nothing_draws_nothing(server: LiveServer, open_page: Open) -> None:
+    page = open_page(server)
+    quiet = """() => new Promise((resolve) => {
+        const ask = window.requestAnimationFrame
+        let timer = setTimeout(resolve, 1500)
+        window.requestAnimationFrame = (draw) => {
+            clearTimeout(timer)
+            timer = setTimeout(resolve, 1500)
+            return ask(draw)
+        }
+    })"""
+    page.evaluate(quiet)  # comes back once 1.5 s have passed without a request to draw
 
 
 def test_a_server_that_goes_away_is_told_and_found_again(toy_path: Path, open_page: Open) -> None:

@@ -128,8 +128,8 @@ const views = [
   stage.mount($('#stage')),
   announcer.mount($('#announcer')),
   meter.mount($('.meter'), { onClearClips: () => dispatch({ type: 'clear_clips' }) }),
-  spectrogram.mount($('.spectrogram')),
-  lanes.mount($('#live'), { onOrder: (order) => dispatch({ type: 'order', order }) }),
+  spectrogram.mount($('.spectrogram'), { again: draw }),
+  lanes.mount($('#live'), { onOrder: (order) => dispatch({ type: 'order', order }), again: draw }),
   timeline.mount($('#timeline'), { onSeek: (ms) => player.seek(ms) }),
   log.mount($('.log'), {
     onClear: () => dispatch({ type: 'clear_events' }),

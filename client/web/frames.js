@@ -28,7 +28,7 @@ export function layout(frame) {
   }
 }
 
-/** @returns {{firstSample: number, count: number, bands: Uint8Array, scores: Float32Array}} row by row, oldest first */
+/** @returns {{firstSample: number, count: number, bands: Uint8Array, evidence: Float32Array}} row by row, oldest first */
 export function decode(buffer, shape) {
   if (buffer.byteLength < HEADER_BYTES) throw new FrameError(`a frame message of ${buffer.byteLength} bytes has no header`)
   const view = new DataView(buffer)
@@ -40,19 +40,24 @@ export function decode(buffer, shape) {
     throw new FrameError(`${count} frames of ${shape.bytes} bytes do not fill a message of ${buffer.byteLength} bytes`)
   }
   const bands = new Uint8Array(count * shape.bands)
-  const scores = new Float32Array(count * shape.labels)
+  const evidence = new Float32Array(count * shape.labels)
   for (let k = 0; k < count; k++) {
     const at = HEADER_BYTES + k * shape.bytes
     bands.set(new Uint8Array(buffer, at, shape.bands), k * shape.bands)
     const evidenceAt = at + shape.bytes - 2 * shape.labels
     for (let i = 0; i < shape.labels; i++) {
-      scores[k * shape.labels + i] = score(view.getInt16(evidenceAt + 2 * i, true) / shape.evidenceScale)
+      evidence[k * shape.labels + i] = view.getInt16(evidenceAt + 2 * i, true) / shape.evidenceScale
     }
   }
-  return { firstSample: Number(view.getBigUint64(4, true)), count, bands, scores }
+  return { firstSample: Number(view.getBigUint64(4, true)), count, bands, evidence }
 }
 
 /** The evidence of an output neuron is a log-odds; its score is the probability, 0 to 1. */
 export function score(evidence) {
   return 1 / (1 + Math.exp(-evidence))
+}
+
+/** The evidence at which the score is `score`. */
+export function logOdds(score) {
+  return Math.log(score / (1 - score))
 }

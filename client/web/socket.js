@@ -37,6 +37,8 @@ export class Link {
     this.socket = null
     this.attempt = 0 // connections lost in a row
     this.timer = null
+    this.fatal = null // the error message that ends this connection
+    this.opened = false // this connection was open once
     this.phase = 'idle'
     this.#connect()
   }
@@ -78,7 +80,9 @@ export class Link {
     socket.binaryType = 'arraybuffer'
     this.socket = socket
     this.fatal = null
+    this.opened = false
     socket.onopen = () => {
+      this.opened = true
       if (this.hello) socket.send(JSON.stringify(this.hello))
       this.#enter('live')
     }
@@ -101,7 +105,7 @@ export class Link {
     const wait = waitMs(this.attempt, Math.random())
     this.attempt += 1
     this.timer = setTimeout(() => this.#connect(), wait)
-    this.#enter('waiting', { retryAt: Date.now() + wait, detail: this.fatal?.message ?? null })
+    this.#enter('waiting', { retryAt: Date.now() + wait, detail: this.opened ? 'Connection lost' : 'The server does not answer' })
   }
 
   #close() {

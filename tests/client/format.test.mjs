@@ -13,7 +13,7 @@ import { axisMarks, bandOf, heat } from '../../client/web/views/heat.js'
 import { along } from '../../client/web/views/meter.js'
 import { arrange } from '../../client/web/views/order.js'
 import { quiet } from '../../client/web/views/stage.js'
-import { connection } from '../../client/web/views/status.js'
+import { connection, countdown } from '../../client/web/views/status.js'
 import { marks } from '../../client/web/views/ticks.js'
 import { INITIAL, reduce } from '../../client/web/state.js'
 
@@ -132,9 +132,11 @@ test('an empty stage says what to do or what is wrong', () => {
 })
 
 test('the status line counts down to the next attempt', () => {
-  const state = reduce(INITIAL, { type: 'link', phase: 'waiting', attempt: 2, retryAt: 10_000 })
-  assert.equal(connection(state, 6500), 'Connection lost. Next attempt in 4 s')
-  assert.equal(connection(INITIAL, 0), 'Not connected')
+  const state = reduce(INITIAL, { type: 'link', phase: 'waiting', attempt: 2, retryAt: 10_000, detail: 'Connection lost' })
+  assert.equal(connection(state), 'Connection lost')
+  assert.equal(countdown(state, 6500), 'next attempt in 4 s')
+  assert.equal(connection(INITIAL), 'Not connected')
+  assert.equal(countdown(INITIAL, 0), '')
 })
 
 test('the one sentence shown is the newest notice, else what is wrong with the chosen input', () => {

@@ -1,5 +1,7 @@
 // A canvas as sharp as the screen. Knows sizes and the colours of the style sheet; nothing of what is drawn.
 
+const CALM_MS = 500
+
 /** Keep a canvas's pixels equal to the screen's. onResize() is called after each change; its content is then gone. */
 export function sharp(canvas, onResize) {
   const context = canvas.getContext('2d')
@@ -22,7 +24,8 @@ export function onScheme(change) {
   matchMedia('(prefers-color-scheme: light)').addEventListener('change', change)
 }
 
-/** How often moving pictures may be drawn, in ms: whenever there is news, or twice a second for those who asked for calm. */
-export function drawInterval() {
-  return matchMedia('(prefers-reduced-motion: reduce)').matches ? 500 : 0
+/** Tells, each time it is asked, how long moving pictures stand, in ms: until there is news, or longer for who wants calm. */
+export function pace() {
+  const calm = matchMedia('(prefers-reduced-motion: reduce)')
+  return () => (calm.matches ? CALM_MS : 0)
 }

@@ -1,18 +1,19 @@
 // A lane for each instrument: its name, lit while it sounds, its evidence as a curve under the threshold that it must
-// pass, and its past events as bars. Knows the history's scores and the events; nothing of the spectrogram.
+// pass, and its past events as bars. Knows the history's evidence and the events; nothing of the spectrogram.
 
 import { percent, words } from '../format.js'
 import { byLabel, sounding } from '../eventlog.js'
-import { drawInterval } from './canvas.js'
+import { pace } from './canvas.js'
 import { arrange } from './order.js'
 import { Strip } from './strip.js'
 
 const SCORE_MS = 120 // how often the figures change: faster cannot be read
 
-export function mount(root, { onOrder }) {
+export function mount(root, { onOrder, again }) {
   const list = root.querySelector('.lanes')
   const order = root.querySelector('#order')
   order.addEventListener('change', () => onOrder(order.value))
+  const interval = pace()
   let lanes = new Map() // label -> {row, score, strip, index}
   let model = null
   let arranged = '' // the order that stands, as one string
@@ -29,12 +30,13 @@ export function mount(root, { onOrder }) {
         const name = document.createElement('span')
         name.className = 'lane-name'
         name.textContent = words(label.name)
+        if (label.on !== null) row.title = `${words(label.name)}: on from ${percent(label.on)}`
         const canvas = document.createElement('canvas')
         canvas.setAttribute('aria-hidden', 'true')
         const score = document.createElement('span')
         score.className = 'lane-score'
         row.append(name, canvas, score)
-        return [label.name, { row, score, strip: new Strip(canvas, label.on), index }]
+        return [label.name, { row, score, strip: new Strip(canvas, label.on, again), index }]
       }),
     )
   }
@@ -73,9 +75,9 @@ export function mount(root, { onOrder }) {
         if (row.dataset.on !== lit) row.dataset.on = lit
       }
       const now = performance.now()
-      if (now - drawnAt >= drawInterval()) {
-        const marks = byLabel(state.session ? ours(state) : [])
-        for (const [name, { strip, index }] of lanes) strip.draw(history, index, marks.get(name) ?? [], state.session)
+      if (now - drawnAt >= interval()) {
+        const events = byLabel(state.session ? ours(state) : [])
+        for (const [name, { strip, index }] of lanes) strip.draw(history, index, events.get(name) ?? [])
         drawnAt = now
       }
       if (now - scoredAt >= SCORE_MS) {

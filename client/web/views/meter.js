@@ -12,6 +12,7 @@ export function along(level) {
 
 export function mount(root, { onClearClips }) {
   const value = root.querySelector('.meter-value')
+  const bar = root.querySelector('.meter-bar')
   const clip = root.querySelector('.clip')
   const bars = { rms: root.querySelector('.meter-rms'), peak: root.querySelector('.meter-peak'), hold: root.querySelector('.meter-hold') }
   root.querySelector('.meter-scale').append(
@@ -33,6 +34,8 @@ export function mount(root, { onClearClips }) {
       const { rmsDbfs, peakDbfs, holdDbfs } = state.level ?? { rmsDbfs: null, peakDbfs: null, holdDbfs: null }
       value.textContent = state.level ? dbfs(rmsDbfs) : 'no sound yet'
       value.title = state.level ? `Peak ${dbfs(peakDbfs)}` : ''
+      bar.setAttribute('aria-valuenow', rmsDbfs ?? FLOOR_DBFS)
+      bar.setAttribute('aria-valuetext', value.textContent)
       bars.rms.style.transform = `scaleX(${along(rmsDbfs)})`
       bars.peak.style.transform = `scaleX(${along(peakDbfs)})`
       bars.hold.style.transform = `translateX(${100 * along(holdDbfs)}%)`

@@ -2,17 +2,19 @@
 // nothing of labels. Each frame is painted once, into a ring one pixel wide for each frame; a picture is two copies of it.
 
 import { hertz } from '../format.js'
-import { colour, drawInterval, onScheme, sharp } from './canvas.js'
+import { colour, onScheme, pace, sharp } from './canvas.js'
 import { axisMarks, heat } from './heat.js'
 
 const MARKS_HZ = [100, 200, 500, 1000, 2000, 5000]
 const APART = 0.11 // of the height: below that, two marks would touch
 
-export function mount(root) {
+export function mount(root, { again }) {
   const canvas = root.querySelector('canvas')
   const axis = root.querySelector('.axis')
   const ring = document.createElement('canvas')
   const ink = ring.getContext('2d')
+  const interval = pace()
+  let ground = ''
   let column = null // ImageData of one frame
   let words = null // the same memory, a word for each band
   let colours = null
@@ -20,10 +22,15 @@ export function mount(root) {
   let shown = null // the same, on the canvas
   let shownAt = 0
   let marked = null // the band centres that the axis shows
-  const context = sharp(canvas, () => (shown = null))
+  const context = sharp(canvas, () => {
+    shown = null
+    again()
+  })
   const repaint = () => {
     colours = heat(matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark')
+    ground = colour(root, '--ground')
     drawn = shown = null
+    again()
   }
   onScheme(repaint)
   repaint()
@@ -49,7 +56,7 @@ export function mount(root) {
 
   function show(history) {
     const { width, height } = canvas
-    context.fillStyle = colour(root, '--ground')
+    context.fillStyle = ground
     context.fillRect(0, 0, width, height)
     if (!history) return
     paintRing(history)
@@ -82,7 +89,7 @@ export function mount(root) {
       const written = history ? history.written : 0
       if (shown && shown.history === history && shown.written === written) return
       const now = performance.now()
-      if (shown && shown.history === history && now - shownAt < drawInterval()) return
+      if (shown && shown.history === history && now - shownAt < interval()) return
       show(history)
       shown = { history, written }
       shownAt = now

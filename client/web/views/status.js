@@ -3,18 +3,18 @@
 import { duration } from '../format.js'
 import { latency } from '../state.js'
 
-/** The connection in words. `now` is Date.now(). */
-export function connection({ link, microphone, sourceState }, now) {
+/** The connection in words, without the countdown: these are read aloud. */
+export function connection({ link, microphone, sourceState }) {
   switch (link.phase) {
     case 'connecting':
       return link.attempt > 0 ? `Connecting again (attempt ${link.attempt + 1}) …` : 'Connecting …'
     case 'live':
-      if (sourceState && sourceState.state !== 'healthy') return `Connected; the microphone is ${sourceState.state}`
+      if (sourceState && sourceState.state !== 'healthy') return `The server’s microphone is ${sourceState.state}: ${sourceState.detail}`
       return microphone.device ? `Connected, ${microphone.device}` : 'Connected'
     case 'stopping':
       return 'Ending the session …'
     case 'waiting':
-      return `Connection lost. Next attempt in ${Math.max(1, Math.ceil((link.retryAt - now) / 1000))} s`
+      return link.detail
     case 'failed':
       return 'The server ended the session'
     default:
@@ -22,9 +22,15 @@ export function connection({ link, microphone, sourceState }, now) {
   }
 }
 
+/** How long until the next attempt, or nothing. `now` is Date.now(). */
+export function countdown({ link }, now) {
+  return link.phase === 'waiting' ? `next attempt in ${Math.max(1, Math.ceil((link.retryAt - now) / 1000))} s` : ''
+}
+
 export function mount(root, { onRetry, again }) {
   const part = (id) => root.querySelector(id)
-  const [lamp, link, retry, delay, lag, dropped, model] = ['.lamp', '#link', '#retry', '#latency', '#lag', '#dropped', '#model'].map(part)
+  const [lamp, link, wait, retry] = ['.lamp', '#link', '#wait', '#retry'].map(part)
+  const [delay, lag, dropped, model] = ['#latency', '#lag', '#dropped', '#model'].map(part)
   retry.addEventListener('click', onRetry)
   let timer = null
 
@@ -33,13 +39,14 @@ export function mount(root, { onRetry, again }) {
       const { phase } = state.link
       lamp.dataset.phase = phase
       retry.hidden = phase !== 'waiting'
-      put(link, connection(state, Date.now()))
+      put(link, connection(state))
+      put(wait, countdown(state, Date.now()))
       clearTimeout(timer)
       if (phase === 'waiting') timer = setTimeout(again, 1000) // the countdown
 
       const { health } = state
       const answer = latency(state)
-      put(delay, answer ? `Answers in ${duration(answer.algorithmMs + answer.serverMs)} (${duration(answer.algorithmMs)} + ${duration(answer.serverMs)})` : '')
+      put(delay, answer ? told(answer) : '')
       put(lag, health.lagMs === null ? '' : `Lag ${duration(health.lagMs)}`)
       const lost = [
         health.unheardMs > 0 ? `${duration(health.unheardMs)} not sent` : '',
@@ -51,6 +58,12 @@ export function mount(root, { onRetry, again }) {
       put(model, state.model ? `Model ${state.model.id}` : '')
     },
   }
+}
+
+/** Whole milliseconds that add up for the reader. */
+function told({ algorithmMs, serverMs }) {
+  const [algorithm, server] = [Math.round(algorithmMs), Math.round(serverMs)]
+  return `Answers in ${duration(algorithm + server)} (${duration(algorithm)} to be sure, ${duration(server)} on the server)`
 }
 
 function put(element, text) {

@@ -1,49 +1,47 @@
 // One lane's picture: evidence, threshold and event bars over the last seconds, the newest at the right edge. Draws only
 // when something in it moves: a label of which nothing was heard costs nothing.
 
+import { logOdds } from '../frames.js'
 import { colour, onScheme, sharp } from './canvas.js'
 
-const FAINT = 0.02 // a score below this is drawn as none
+// Evidence (log-odds) is drawn against the label's own threshold, so that every lane has its threshold at one height.
+const BELOW = 5 // of evidence under the threshold, at the foot: 1 : 150
+const ABOVE = 3 // over it, at the top
 const BAR = 0.2 // share of the height that the event bars take, at the foot
 
 export class Strip {
-  constructor(canvas, threshold) {
+  constructor(canvas, threshold, again) {
+    const stale = () => {
+      this.still = this.colours = null
+      again()
+    }
     this.canvas = canvas
-    this.threshold = threshold // score, 0..1
-    this.context = sharp(canvas, () => (this.still = this.colours = null))
+    this.threshold = threshold === null ? null : logOdds(threshold) // evidence; null: the label is not asked for
+    this.context = sharp(canvas, stale)
     this.colours = null
-    this.still = null // the history that the empty picture on the canvas belongs to
-    this.drawn = -1 // frames of the history that the canvas shows
-    onScheme(() => (this.still = this.colours = null))
+    this.still = null // the history (or this, for none) whose empty picture stands on the canvas
+    onScheme(stale)
   }
 
-  /** history: or null. label: its index. marks: the label's events of this session, any order. */
-  draw(history, label, marks, session) {
-    const empty = marks.length === 0 && (!history || !this.#isHeard(history, label))
+  /** history: or null before a session. label: its index. events: the label's, of this session, in any order. */
+  draw(history, label, events) {
+    const shown = history ? events.filter((event) => this.#isInside(history, event)) : []
+    const empty = shown.length === 0 && !(history && this.#isHeard(history, label))
     if (empty && this.still === (history ?? this)) return
     this.#ground()
-    if (!history) return void (this.still = this)
-    const { width, height } = this.canvas
-    const pxPerFrame = width / history.capacity
-    const pxPerSample = pxPerFrame / history.samplesPerFrame
-    this.context.fillStyle = this.colours.tone
-    for (const mark of marks) {
-      const left = width - (history.endSample - mark.onset_sample) * pxPerSample
-      const right = mark.offset_sample === null ? width : width - (history.endSample - mark.offset_sample) * pxPerSample
-      if (right < 0) continue
-      this.context.globalAlpha = 0.16
-      this.context.fillRect(left, 0, right - left, height)
-      this.context.globalAlpha = 1
-      this.context.fillRect(left, height * (1 - BAR), Math.max(right - left, 1), height * BAR)
-    }
-    if (!empty) this.#curve(history, label, pxPerFrame)
-    this.still = empty ? history : null
+    for (const event of shown) this.#bar(history, event)
+    if (!empty) this.#curve(history, label)
+    this.still = empty ? (history ?? this) : null
+  }
+
+  #isInside(history, { offset_sample: end }) {
+    return end === null || end > history.endSample - history.capacity * history.samplesPerFrame
   }
 
   #isHeard(history, label) {
     const [from, to] = history.since(0)
     for (let k = from; k < to; k++) {
-      if (history.scores[(k % history.capacity) * history.labels + label] >= FAINT) return true
+      if (this.#heightOf(history, label, k) > 0) return true
     }
     return false
   }
@@ -60,13 +58,34 @@ export class Strip {
     this.context.fillRect(0, 0, width, height)
     this.context.fillStyle = this.colours.line
     const dash = Math.round(4 * devicePixelRatio)
-    const y = Math.round(height * (1 - this.threshold))
+    if (this.threshold === null) return
+    const y = Math.round((height * ABOVE) / (ABOVE + BELOW))
     for (let x = width; x > 0; x -= 2 * dash) this.context.fillRect(x - dash, y, dash, Math.max(1, Math.round(devicePixelRatio)))
   }
 
-  /** The score over time, filled to the foot, a point for each frame or each pixel, whichever are fewer. */
-  #curve(history, label, pxPerFrame) {
+  /** Share of the height for the evidence of frame k, 0 to 1. */
+  #heightOf(history, label, k) {
+    const evidence = history.evidence[(k % history.capacity) * history.labels + label]
+    return Math.min(1, Math.max(0, (evidence - (this.threshold ?? 0) + BELOW) / (ABOVE + BELOW)))
+  }
+
+  /** An event: a tint over the whole height, a bar at the foot; to the right edge while it is open. */
+  #bar(history, { onset_sample: begin, offset_sample: end }) {
     const { width, height } = this.canvas
+    const x = (sample) => width - ((history.endSample - sample) * width) / (history.capacity * history.samplesPerFrame)
+    const left = x(begin)
+    const wide = Math.max(1, (end === null ? width : x(end)) - left)
+    this.context.fillStyle = this.colours.tone
+    this.context.globalAlpha = 0.16
+    this.context.fillRect(left, 0, wide, height)
+    this.context.globalAlpha = 1
+    this.context.fillRect(left, height * (1 - BAR), wide, height * BAR)
+  }
+
+  /** The evidence over time, filled to the foot, a point for each frame or each pixel, whichever are fewer. */
+  #curve(history, label) {
+    const { width, height } = this.canvas
+    const pxPerFrame = width / history.capacity
     const [from, to] = history.since(0)
     const every = Math.max(1, Math.floor(1 / pxPerFrame))
     const path = new Path2D()
@@ -74,7 +93,7 @@ export class Strip {
     path.moveTo(x, height)
     for (let k = from; k < to; k += every) {
       x = width - (to - k - 1) * pxPerFrame
-      path.lineTo(x, height * (1 - history.scores[(k % history.capacity) * history.labels + label]))
+      path.lineTo(x, height * (1 - this.#heightOf(history, label, k)))
     }
     this.context.strokeStyle = this.colours.tone
     this.context.lineWidth = 1.25 * devicePixelRatio
