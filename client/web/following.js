@@ -20,7 +20,10 @@ export class Following {
       this.dispatch({ type: 'sources', sources, devices, problem: problem && problem.message })
       if (this.id !== null && !sources.some((source) => source.id === this.id)) {
         this.#unfollow()
-        this.dispatch({ type: 'sources', problem: 'The server no longer listens to this microphone. Press Listen again.' })
+        this.dispatch({
+          type: 'sources',
+          problem: 'The server no longer listens to this microphone. Press Listen again.',
+        })
       }
     })
   }

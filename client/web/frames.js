@@ -30,7 +30,8 @@ export function layout(frame) {
 
 /** @returns {{firstSample: number, count: number, bands: Uint8Array, evidence: Float32Array}} row by row, oldest first */
 export function decode(buffer, shape) {
-  if (buffer.byteLength < HEADER_BYTES) throw new FrameError(`a frame message of ${buffer.byteLength} bytes has no header`)
+  if (buffer.byteLength < HEADER_BYTES)
+    throw new FrameError(`a frame message of ${buffer.byteLength} bytes has no header`)
   const view = new DataView(buffer)
   if (view.getUint8(0) !== MAGIC || view.getUint8(1) !== VERSION) {
     throw new FrameError(`a binary message starts with ${view.getUint8(0)}, ${view.getUint8(1)}: not a version 1 frame`)

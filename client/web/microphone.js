@@ -5,7 +5,8 @@ const CHUNK_MS = 32
 const QUANTUM = 128 // samples that an audio worklet gets at a time
 
 const REASONS = {
-  NotAllowedError: 'This page may not use the microphone. Allow it in the address bar of the browser, then press Listen again.',
+  NotAllowedError:
+    'This page may not use the microphone. Allow it in the address bar of the browser, then press Listen again.',
   NotFoundError: 'This computer has no microphone that the browser can see. Plug one in, then press Listen again.',
   NotReadableError: 'The microphone cannot be opened: another program may be using it.',
   OverconstrainedError: 'The chosen microphone is no longer there. Choose another one.',

@@ -8,7 +8,12 @@ export class Player {
     audio.addEventListener('play', () => this.#follow())
     for (const happening of ['pause', 'ended', 'seeked']) audio.addEventListener(happening, () => this.#tell())
     audio.addEventListener('error', () => {
-      if (this.url) dispatch({ type: 'player', playing: false, problem: 'This browser cannot play this kind of file; the timeline is right all the same.' })
+      if (this.url)
+        dispatch({
+          type: 'player',
+          playing: false,
+          problem: 'This browser cannot play this kind of file; the timeline is right all the same.',
+        })
     })
   }
 
@@ -24,7 +29,8 @@ export class Player {
     try {
       await this.audio.play()
     } catch (error) {
-      if (error.name !== 'AbortError') this.dispatch({ type: 'player', playing: false, problem: `The file cannot be played: ${error.message}` })
+      if (error.name !== 'AbortError')
+        this.dispatch({ type: 'player', playing: false, problem: `The file cannot be played: ${error.message}` })
     }
   }
 
@@ -44,6 +50,11 @@ export class Player {
   }
 
   #tell() {
-    this.dispatch({ type: 'player', playing: !this.audio.paused, positionMs: 1000 * this.audio.currentTime, problem: null })
+    this.dispatch({
+      type: 'player',
+      playing: !this.audio.paused,
+      positionMs: 1000 * this.audio.currentTime,
+      problem: null,
+    })
   }
 }

@@ -100,12 +100,17 @@ export class Link {
     clearTimeout(this.timer)
     if (this.phase === 'stopping' || code === 1000) return this.#enter('idle')
     if (FINAL_CLOSES.has(code) || (this.fatal && !this.fatal.retryable)) {
-      return this.#enter('failed', { detail: this.fatal?.message ?? (reason || `The server closed with code ${code}.`) })
+      return this.#enter('failed', {
+        detail: this.fatal?.message ?? (reason || `The server closed with code ${code}.`),
+      })
     }
     const wait = waitMs(this.attempt, Math.random())
     this.attempt += 1
     this.timer = setTimeout(() => this.#connect(), wait)
-    this.#enter('waiting', { retryAt: Date.now() + wait, detail: this.opened ? 'Connection lost' : 'The server does not answer' })
+    this.#enter('waiting', {
+      retryAt: Date.now() + wait,
+      detail: this.opened ? 'Connection lost' : 'The server does not answer',
+    })
   }
 
   #close() {

@@ -52,7 +52,12 @@ const HANDLERS = {
   player: (state, { type, ...change }) => ({ ...state, player: { ...state.player, ...change } }),
   notice: (state, { text }) => ({ ...state, notice: { text } }),
   dismiss: (state) => ({ ...state, notice: null }),
-  clear_events: (state) => ({ ...state, events: sounding(state.events).map((now) => now.event).reverse() }),
+  clear_events: (state) => ({
+    ...state,
+    events: sounding(state.events)
+      .map((now) => now.event)
+      .reverse(),
+  }),
   clear_clips: (state) => ({ ...state, clips: 0 }),
   unheard: (state, { ms }) => ({
     ...state,
@@ -113,7 +118,14 @@ function followLink(state, { phase, attempt = 0, retryAt = null, detail = null }
   const link = { phase, attempt, retryAt, detail }
   if (phase === 'live' || phase === 'stopping') return { ...state, link }
   const events = state.session ? abandon(state.events, state.session.id) : state.events
-  return { ...state, link, events, level: null, sourceState: null, session: phase === 'connecting' ? null : state.session }
+  return {
+    ...state,
+    link,
+    events,
+    level: null,
+    sourceState: null,
+    session: phase === 'connecting' ? null : state.session,
+  }
 }
 
 function started(state, message) {

@@ -7,7 +7,14 @@ import { KEPT, abandon, merge, sounding, soundingAt, toJson } from '../../client
 import { moment, outcome } from '../../client/web/views/log.js'
 
 const event = (id, phase, more = {}) => ({
-  event_id: id, session: 's', label: 'violin', phase, onset_ms: 100, offset_ms: phase === 'onset' ? null : 900, peak: 0.9, ...more,
+  event_id: id,
+  session: 's',
+  label: 'violin',
+  phase,
+  onset_ms: 100,
+  offset_ms: phase === 'onset' ? null : 900,
+  peak: 0.9,
+  ...more,
 })
 
 test('an event stays one entry from its onset to its end', () => {
@@ -18,7 +25,10 @@ test('an event stays one entry from its onset to its end', () => {
 
 test('the newest onset is on top, and an end does not move it', () => {
   const list = [event('a', 'onset'), event('b', 'onset'), event('a', 'offset')].reduce(merge, [])
-  assert.deepEqual(list.map((one) => one.event_id), ['b', 'a'])
+  assert.deepEqual(
+    list.map((one) => one.event_id),
+    ['b', 'a'],
+  )
 })
 
 test('the list forgets the oldest beyond its room', () => {
@@ -34,7 +44,10 @@ test('an entry that did not change is the same object, so that its row is left a
 
 test('a lost session ends its own open events and no others', () => {
   const list = [event('a', 'onset'), event('b', 'offset'), event('c', 'onset', { session: 't' })]
-  assert.deepEqual(abandon(list, 's').map((one) => one.phase), ['lost', 'offset', 'onset'])
+  assert.deepEqual(
+    abandon(list, 's').map((one) => one.phase),
+    ['lost', 'offset', 'onset'],
+  )
   const closed = [event('b', 'offset')]
   assert.equal(abandon(closed, 's'), closed)
 })
@@ -42,7 +55,10 @@ test('a lost session ends its own open events and no others', () => {
 test('what sounds at a moment of a file is what began and has not ended', () => {
   const list = [event('a', 'offset'), event('b', 'retract', { label: 'flute' })]
   assert.deepEqual(soundingAt(list, 99), [])
-  assert.deepEqual(soundingAt(list, 100).map((one) => one.label), ['violin'])
+  assert.deepEqual(
+    soundingAt(list, 100).map((one) => one.label),
+    ['violin'],
+  )
   assert.deepEqual(soundingAt(list, 900), [])
   assert.deepEqual(sounding(list), [])
 })

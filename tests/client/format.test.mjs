@@ -67,7 +67,10 @@ test('the service’s own sentence is the one that is shown', () => {
 test('a page from plain http says why it has no microphone', () => {
   const scope = { isSecureContext: false, location: { origin: 'http://stage.local:8000' } }
   assert.match(whyNot(scope), /https:\/\/.*localhost.*http:\/\/stage\.local:8000/)
-  assert.equal(whyNot({ isSecureContext: true, navigator: { mediaDevices: { getUserMedia() {} } }, AudioWorkletNode: 1 }), null)
+  assert.equal(
+    whyNot({ isSecureContext: true, navigator: { mediaDevices: { getUserMedia() {} } }, AudioWorkletNode: 1 }),
+    null,
+  )
 })
 
 test('each refusal of a microphone has its own sentence', () => {
@@ -85,7 +88,10 @@ test('frequencies find their place between the centres of bands', () => {
 })
 
 test('marks that would touch are left out, from the top down', () => {
-  assert.deepEqual(axisMarks([100, 110, 400], [100, 200, 400], 0.3).map((mark) => mark.hz), [400, 110])
+  assert.deepEqual(
+    axisMarks([100, 110, 400], [100, 200, 400], 0.3).map((mark) => mark.hz),
+    [400, 110],
+  )
 })
 
 test('louder is never darker than the ground in the dark, and silence is the ground', () => {
@@ -110,7 +116,11 @@ test('time axes have round marks and not too many', () => {
 })
 
 test('lanes stand by family, by name, or with those that sound on top', () => {
-  const labels = [{ name: 'viola', family: 'bowed' }, { name: 'flute', family: 'wind' }, { name: 'cello', family: 'bowed' }]
+  const labels = [
+    { name: 'viola', family: 'bowed' },
+    { name: 'flute', family: 'wind' },
+    { name: 'cello', family: 'bowed' },
+  ]
   assert.deepEqual(arrange(labels, 'family', []), [
     { family: 'bowed', names: ['cello', 'viola'] },
     { family: 'wind', names: ['flute'] },
@@ -132,7 +142,13 @@ test('an empty stage says what to do or what is wrong', () => {
 })
 
 test('the status line counts down to the next attempt', () => {
-  const state = reduce(INITIAL, { type: 'link', phase: 'waiting', attempt: 2, retryAt: 10_000, detail: 'Connection lost' })
+  const state = reduce(INITIAL, {
+    type: 'link',
+    phase: 'waiting',
+    attempt: 2,
+    retryAt: 10_000,
+    detail: 'Connection lost',
+  })
   assert.equal(connection(state), 'Connection lost')
   assert.equal(countdown(state, 6500), 'next attempt in 4 s')
   assert.equal(connection(INITIAL), 'Not connected')
@@ -147,6 +163,12 @@ test('the one sentence shown is the newest notice, else what is wrong with the c
 })
 
 test('the server’s open microphones stand before its closed ones', () => {
-  const choices = serverChoices({ sources: [{ id: 'microphone', opened: { device: 'USB' } }], devices: [{ name: 'HDMI' }] })
-  assert.deepEqual(choices.map((choice) => choice.name), ['USB (open)', 'HDMI'])
+  const choices = serverChoices({
+    sources: [{ id: 'microphone', opened: { device: 'USB' } }],
+    devices: [{ name: 'HDMI' }],
+  })
+  assert.deepEqual(
+    choices.map((choice) => choice.name),
+    ['USB (open)', 'HDMI'],
+  )
 })

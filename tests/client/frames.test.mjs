@@ -27,7 +27,10 @@ function message(firstSample, frames) {
 
 test('bands and evidence come out of a message as they went in', () => {
   const frames = decode(
-    message(960, [{ bands: [0, 128, 255], evidence: [0, -3] }, { bands: [1, 2, 3], evidence: [2, 127] }]),
+    message(960, [
+      { bands: [0, 128, 255], evidence: [0, -3] },
+      { bands: [1, 2, 3], evidence: [2, 127] },
+    ]),
     layout(TOLD),
   )
   assert.equal(frames.firstSample, 960)

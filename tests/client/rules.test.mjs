@@ -7,7 +7,11 @@ import { fileURLToPath } from 'node:url'
 
 const web = fileURLToPath(new URL('../../client/web/', import.meta.url))
 const read = (name) => readFileSync(web + name, 'utf8')
-const scripts = ['', 'views/'].flatMap((folder) => readdirSync(web + folder).filter((n) => n.endsWith('.js')).map((n) => folder + n))
+const scripts = ['', 'views/'].flatMap((folder) =>
+  readdirSync(web + folder)
+    .filter((n) => n.endsWith('.js'))
+    .map((n) => folder + n),
+)
 const having = (pattern) => scripts.filter((name) => pattern.test(read(name)))
 
 test('text reaches the page by textContent only', () => {
@@ -29,7 +33,7 @@ test('nothing comes from another place, and no script or style stands in the pag
   assert.doesNotMatch(page, /(src|href)="(https?:)?\/\//)
   assert.doesNotMatch(page, /(src|href)="\//, 'addresses are relative, so that the page works below a path')
   assert.doesNotMatch(page, /<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)/)
-  assert.doesNotMatch(read('style.css'), /@import|url\(/)
+  for (const name of readdirSync(web + 'style')) assert.doesNotMatch(read(`style/${name}`), /@import|url\(/, name)
   assert.deepEqual(having(/https?:\/\/(?!$)[a-z]/), [])
 })
 

@@ -17,10 +17,30 @@ const STARTED = {
   frame: { bands: 64, spikes: 66, labels: 2, bytes: 77, every: 2, db_floor: -100, db_ceil: 0, evidence_scale: 256 },
 }
 const ONSET = {
-  type: 'event', session: 's_1', event_id: 'e1', label: 'low', phase: 'onset', peak: 0.8, score: 0.8,
-  onset_sample: 4800, onset_ms: 100, offset_sample: null, offset_ms: null, decided_sample: 7200, latency_ms: 4, reason: null,
+  type: 'event',
+  session: 's_1',
+  event_id: 'e1',
+  label: 'low',
+  phase: 'onset',
+  peak: 0.8,
+  score: 0.8,
+  onset_sample: 4800,
+  onset_ms: 100,
+  offset_sample: null,
+  offset_ms: null,
+  decided_sample: 7200,
+  latency_ms: 4,
+  reason: null,
 }
-const OFFSET = { ...ONSET, phase: 'offset', offset_sample: 48_000, offset_ms: 1000, peak: 0.9, latency_ms: 3, reason: 'decay' }
+const OFFSET = {
+  ...ONSET,
+  phase: 'offset',
+  offset_sample: 48_000,
+  offset_ms: 1000,
+  peak: 0.9,
+  latency_ms: 3,
+  reason: 'decay',
+}
 
 const after = (...messages) => messages.reduce(reduce, INITIAL)
 const labels = (state) => soundingNow(state).map((one) => one.label)
@@ -31,15 +51,24 @@ test('an unknown message changes nothing at all', () => {
 
 test('no message changes the state that it was given', () => {
   const freeze = (value) => {
-    if (value && typeof value === 'object' && !Object.isFrozen(value)) Object.values(Object.freeze(value)).forEach(freeze)
+    if (value && typeof value === 'object' && !Object.isFrozen(value))
+      Object.values(Object.freeze(value)).forEach(freeze)
     return value
   }
   const messages = [
-    { type: 'info', info: INFO }, { type: 'link', phase: 'connecting' }, { type: 'link', phase: 'live' }, STARTED, ONSET,
-    { type: 'level', rms_dbfs: -20, peak_dbfs: -10, clipped: 0, at: 0 }, OFFSET, { type: 'gap' },
-    { type: 'heartbeat', lag_ms: 1, realtime_factor: 0.1, dropped_ms: 0 }, { type: 'unheard', ms: 32 },
+    { type: 'info', info: INFO },
+    { type: 'link', phase: 'connecting' },
+    { type: 'link', phase: 'live' },
+    STARTED,
+    ONSET,
+    { type: 'level', rms_dbfs: -20, peak_dbfs: -10, clipped: 0, at: 0 },
+    OFFSET,
+    { type: 'gap' },
+    { type: 'heartbeat', lag_ms: 1, realtime_factor: 0.1, dropped_ms: 0 },
+    { type: 'unheard', ms: 32 },
     { type: 'upload', phase: 'done', events: [OFFSET], summary: {}, file: { name: 'a.wav', size: 1 } },
-    { type: 'link', phase: 'waiting', retryAt: 1 }, { type: 'clear_events' },
+    { type: 'link', phase: 'waiting', retryAt: 1 },
+    { type: 'clear_events' },
   ]
   messages.reduce((state, message) => freeze(reduce(state, message)), freeze(structuredClone(INITIAL)))
 })
@@ -77,7 +106,12 @@ test('labels stand in the order of their onset', () => {
 })
 
 test('a lost connection puts every label out and says so in its event', () => {
-  const state = after({ type: 'link', phase: 'live' }, STARTED, ONSET, { type: 'link', phase: 'waiting', attempt: 1, retryAt: 5000 })
+  const state = after({ type: 'link', phase: 'live' }, STARTED, ONSET, {
+    type: 'link',
+    phase: 'waiting',
+    attempt: 1,
+    retryAt: 5000,
+  })
   assert.deepEqual(labels(state), [])
   assert.equal(state.events[0].phase, 'lost')
   assert.deepEqual(state.link, { phase: 'waiting', attempt: 1, retryAt: 5000, detail: null })
@@ -125,17 +159,30 @@ test('clipping stays marked until it is cleared', () => {
 test('clearing the list keeps what still sounds', () => {
   const open = { ...ONSET, event_id: 'e2', label: 'high' }
   const state = after(STARTED, ONSET, OFFSET, open, { type: 'clear_events' })
-  assert.deepEqual(state.events.map((event) => event.event_id), ['e2'])
+  assert.deepEqual(
+    state.events.map((event) => event.event_id),
+    ['e2'],
+  )
 })
 
 test('a file lights the labels at the position that plays, and lists its events newest first', () => {
   const second = { ...OFFSET, event_id: 'e2', label: 'high', onset_sample: 96_000, onset_ms: 2000, offset_ms: 3000 }
-  const done = { type: 'upload', phase: 'done', events: [OFFSET, second], summary: {}, file: { name: 'a.wav', size: 9 } }
-  const at = (positionMs) => after({ type: 'input', input: 'file' }, done, { type: 'player', playing: true, positionMs })
+  const done = {
+    type: 'upload',
+    phase: 'done',
+    events: [OFFSET, second],
+    summary: {},
+    file: { name: 'a.wav', size: 9 },
+  }
+  const at = (positionMs) =>
+    after({ type: 'input', input: 'file' }, done, { type: 'player', playing: true, positionMs })
   assert.deepEqual(labels(at(500)), ['low'])
   assert.deepEqual(labels(at(1500)), [])
   assert.deepEqual(labels(at(2000)), ['high'])
-  assert.deepEqual(eventsShown(at(0)).map((event) => event.event_id), ['e2', 'e1'])
+  assert.deepEqual(
+    eventsShown(at(0)).map((event) => event.event_id),
+    ['e2', 'e1'],
+  )
 })
 
 test('the page listens while a microphone is open, its own or the server’s', () => {

@@ -81,7 +81,10 @@ export function sentence({ notice, input, microphone, sources, upload }) {
 /** What the server's picker offers: [{id: JSON of a choice, name}], those already open first. */
 export function serverChoices({ sources, devices }) {
   return [
-    ...sources.map(({ id, opened }) => ({ id: JSON.stringify({ source: id }), name: `${opened?.device ?? id} (open)` })),
+    ...sources.map(({ id, opened }) => ({
+      id: JSON.stringify({ source: id }),
+      name: `${opened?.device ?? id} (open)`,
+    })),
     ...devices.map((device) => ({ id: JSON.stringify({ device: device.name }), name: device.name })),
   ]
 }

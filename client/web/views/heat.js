@@ -2,8 +2,22 @@
 
 // Stops are [position, red, green, blue]: from the panel's own ground to what is loudest.
 const STOPS = {
-  dark: [[0, 15, 18, 23], [0.25, 30, 35, 72], [0.5, 112, 45, 106], [0.72, 221, 84, 71], [0.88, 255, 181, 71], [1, 255, 246, 214]],
-  light: [[0, 251, 249, 244], [0.25, 238, 219, 186], [0.5, 226, 160, 92], [0.72, 184, 78, 62], [0.88, 104, 36, 78], [1, 36, 16, 44]],
+  dark: [
+    [0, 15, 18, 23],
+    [0.25, 30, 35, 72],
+    [0.5, 112, 45, 106],
+    [0.72, 221, 84, 71],
+    [0.88, 255, 181, 71],
+    [1, 255, 246, 214],
+  ],
+  light: [
+    [0, 251, 249, 244],
+    [0.25, 238, 219, 186],
+    [0.5, 226, 160, 92],
+    [0.72, 184, 78, 62],
+    [0.88, 104, 36, 78],
+    [1, 36, 16, 44],
+  ],
 }
 
 // The part of the scale that is drawn: below is ground, above is the last stop. 255 is 0 dB, 0 is -100 dB.
@@ -15,7 +29,10 @@ export function heat(scheme) {
   const stops = STOPS[scheme]
   return Uint32Array.from({ length: 256 }, (_, level) => {
     const x = Math.min(1, Math.max(0, (level - QUIET) / (LOUD - QUIET)))
-    const above = Math.max(1, stops.findIndex(([position]) => position >= x))
+    const above = Math.max(
+      1,
+      stops.findIndex(([position]) => position >= x),
+    )
     const [x0, ...from] = stops[above - 1]
     const [x1, ...to] = stops[above]
     const [r, g, b] = from.map((value, i) => Math.round(value + ((to[i] - value) * (x - x0)) / (x1 - x0)))

@@ -56,7 +56,9 @@ export function mount(root, { onClear, onNotice }) {
     const [time, name, result, peak] = row.children
     row.dataset.phase = event.phase
     time.textContent = moment(event)
-    time.title = event.utc_onset ? `${new Date(event.utc_onset).toLocaleString()}, ${position(event.onset_ms)} into the session` : ''
+    time.title = event.utc_onset
+      ? `${new Date(event.utc_onset).toLocaleString()}, ${position(event.onset_ms)} into the session`
+      : ''
     name.textContent = words(event.label)
     result.textContent = outcome(event)
     result.title = event.reason ?? ''
@@ -94,6 +96,7 @@ export function mount(root, { onClear, onNotice }) {
       }
       empty.hidden = events.length > 0
       for (const button of buttons) button.disabled = events.length === 0
+      buttons[2].hidden = state.input === 'file' // a file's events are its own
     },
   }
 }

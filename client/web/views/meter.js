@@ -14,7 +14,11 @@ export function mount(root, { onClearClips }) {
   const value = root.querySelector('.meter-value')
   const bar = root.querySelector('.meter-bar')
   const clip = root.querySelector('.clip')
-  const bars = { rms: root.querySelector('.meter-rms'), peak: root.querySelector('.meter-peak'), hold: root.querySelector('.meter-hold') }
+  const bars = {
+    rms: root.querySelector('.meter-rms'),
+    peak: root.querySelector('.meter-peak'),
+    hold: root.querySelector('.meter-hold'),
+  }
   root.querySelector('.meter-scale').append(
     ...MARKS_DBFS.map((mark) => {
       const span = document.createElement('span')

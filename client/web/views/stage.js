@@ -10,7 +10,8 @@ const MUTED_MS = 4000 // real rooms are never silent for so long
 export function quiet(state) {
   if (state.input === 'file') return quietFile(state)
   const { phase } = state.link
-  if (state.input === 'microphone' && state.microphone.phase === 'asking') return 'Waiting for your leave to use the microphone …'
+  if (state.input === 'microphone' && state.microphone.phase === 'asking')
+    return 'Waiting for your leave to use the microphone …'
   if (state.input === 'server' && !canServe(state.sources)) return 'The server has no microphone to listen with.'
   if (!isListening(state)) return 'Press Listen and play something.'
   if (phase === 'waiting' || phase === 'connecting') return 'No connection: nothing is heard.'
@@ -67,7 +68,7 @@ export function mount(root) {
         const begun = !items.has(label)
         if (begun) add(label, labels[index]?.family ?? '')
         if (begun || rescore) {
-          const score = state.input === 'file' ? event.peak : history?.scoreNow(index) ?? event.score
+          const score = state.input === 'file' ? event.peak : (history?.scoreNow(index) ?? event.score)
           put(items.get(label).score, percent(score))
         }
       }

@@ -9,7 +9,8 @@ export function connection({ link, microphone, sourceState }) {
     case 'connecting':
       return link.attempt > 0 ? `Connecting again (attempt ${link.attempt + 1}) …` : 'Connecting …'
     case 'live':
-      if (sourceState && sourceState.state !== 'healthy') return `The server’s microphone is ${sourceState.state}: ${sourceState.detail}`
+      if (sourceState && sourceState.state !== 'healthy')
+        return `The server’s microphone is ${sourceState.state}: ${sourceState.detail}`
       return microphone.device ? `Connected, ${microphone.device}` : 'Connected'
     case 'stopping':
       return 'Ending the session …'

@@ -60,7 +60,8 @@ export class Strip {
     const dash = Math.round(4 * devicePixelRatio)
     if (this.threshold === null) return
     const y = Math.round((height * ABOVE) / (ABOVE + BELOW))
-    for (let x = width; x > 0; x -= 2 * dash) this.context.fillRect(x - dash, y, dash, Math.max(1, Math.round(devicePixelRatio)))
+    for (let x = width; x > 0; x -= 2 * dash)
+      this.context.fillRect(x - dash, y, dash, Math.max(1, Math.round(devicePixelRatio)))
   }
 
   /** Share of the height for the evidence of frame k, 0 to 1. */
