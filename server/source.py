@@ -18,7 +18,7 @@ from typing import Any, Literal
 from engine.weights import Model
 from server import protocol as p
 from server.capture import CaptureError
-from server.microphone import Block, Microphone, Opened
+from server.microphone import MAX_RECORD_BYTES, Block, Microphone, Opened
 from server.session import Out, Session
 
 log = logging.getLogger("spiccato.source")
@@ -53,7 +53,9 @@ class Source:
         self.session: Session | None = None  # while the device is open
         self.state = p.SourceState(state="recovering", detail="not yet opened")
         self._model = model
-        self._limits = limits.model_copy(update={"stall_ms": STALL_MS})
+        # the limits of messages from outside are not for our own blocks
+        ours = {"stall_ms": STALL_MS, "max_chunk_bytes": MAX_RECORD_BYTES, "idle_s": 2 * GIVE_UP_S}
+        self._limits = limits.model_copy(update=ours)
         self._publish = publish
         self._detect = detect or {}
         self._tap = tap

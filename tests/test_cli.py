@@ -16,6 +16,7 @@ from rich.console import Console
 
 from server.settings import Settings
 from spiccato.lanes import BAR_CELLS, Lanes, bar, clock
+from spiccato.serve import _address, _is_loopback
 from tests.conftest import ROOT
 from tests.live_server import LiveServer, bare, eventually
 from tests.synth import low_high, write_wav
@@ -251,6 +252,23 @@ def test_serve_tells_its_address_serves_and_stops_when_told(
     assert process.returncode == (0 if number == signal.SIGINT else -signal.SIGTERM)
     assert "Traceback" not in log
     assert "healthy: Fake line in" in log
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "loopback"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000/", True),
+        ("localhost", "http://localhost:8000/", True),
+        ("::1", "http://[::1]:8000/", True),
+        ("0.0.0.0", "http://127.0.0.1:8000/", False),
+        ("studio.local", "http://studio.local:8000/", False),
+    ],
+)
+def test_the_address_to_open_is_one_that_a_browser_on_this_machine_understands(
+    host: str, address: str, loopback: bool
+) -> None:
+    assert _address(host, 8000) == address
+    assert _is_loopback(host) == loopback
 
 
 def states(url: str) -> list[str]:

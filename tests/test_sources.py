@@ -153,6 +153,15 @@ def test_a_failing_microphone_at_start_up_does_not_stop_the_server(
         assert len(bare(stream(server, pcm16(low_high())))) == 4
 
 
+def test_limits_for_clients_do_not_bind_the_servers_own_microphone(
+    toy_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    with live_server(model=toy_path, max_chunk_bytes=1024, idle_s=0.1) as server, watching(server) as ws:
+        httpx.post(f"{server.url}/v1/sources", json={"name": "stage"})
+        assert until(ws, "event", phase="onset")[-1]["label"] == "low"
+
+
 def test_watchers_get_the_last_events_and_the_summary_when_the_server_stops(
     toy_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
