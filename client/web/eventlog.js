@@ -12,11 +12,11 @@ export function merge(events, event) {
   return next
 }
 
-/** The list with every open event of a session ended here, because the session was lost: the server's word never came. */
-export function abandon(events, session) {
+/** The list with every open event of a session ended here, for `reason`: the server's word on its end never came. */
+export function abandon(events, session, reason) {
   if (!events.some((event) => event.session === session && isOpen(event))) return events
   return events.map((event) =>
-    event.session === session && isOpen(event) ? { ...event, phase: 'lost', reason: 'connection lost' } : event,
+    event.session === session && isOpen(event) ? { ...event, phase: 'lost', reason } : event,
   )
 }
 

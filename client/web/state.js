@@ -117,7 +117,9 @@ function modelOf({ name, version, labels, families }, thresholds, before = null)
 function followLink(state, { phase, attempt = 0, retryAt = null, detail = null }) {
   const link = { phase, attempt, retryAt, detail }
   if (phase === 'live' || phase === 'stopping') return { ...state, link }
-  const events = state.session ? abandon(state.events, state.session.id) : state.events
+  const events = state.session
+    ? abandon(state.events, state.session.id, phase === 'idle' ? 'not followed' : 'connection lost')
+    : state.events
   return {
     ...state,
     link,

@@ -45,11 +45,11 @@ test('an entry that did not change is the same object, so that its row is left a
 test('a lost session ends its own open events and no others', () => {
   const list = [event('a', 'onset'), event('b', 'offset'), event('c', 'onset', { session: 't' })]
   assert.deepEqual(
-    abandon(list, 's').map((one) => one.phase),
+    abandon(list, 's', 'connection lost').map((one) => one.phase),
     ['lost', 'offset', 'onset'],
   )
   const closed = [event('b', 'offset')]
-  assert.equal(abandon(closed, 's'), closed)
+  assert.equal(abandon(closed, 's', 'connection lost'), closed)
 })
 
 test('what sounds at a moment of a file is what began and has not ended', () => {
@@ -72,6 +72,6 @@ test('an event says how it ended and when it began', () => {
   assert.equal(outcome(event('a', 'onset')), 'sounding')
   assert.equal(outcome(event('a', 'offset')), '800 ms')
   assert.equal(outcome(event('a', 'retract')), 'taken back')
-  assert.equal(outcome(event('a', 'lost')), 'connection lost')
+  assert.equal(outcome(event('a', 'lost', { reason: 'connection lost' })), 'connection lost')
   assert.equal(moment(event('a', 'offset', { utc_onset: null })), '0:00.1')
 })

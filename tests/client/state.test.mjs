@@ -117,6 +117,11 @@ test('a lost connection puts every label out and says so in its event', () => {
   assert.deepEqual(state.link, { phase: 'waiting', attempt: 1, retryAt: 5000, detail: null })
 })
 
+test('leaving the server’s microphone while something sounds is no lost connection', () => {
+  const state = after({ type: 'link', phase: 'live' }, STARTED, ONSET, { type: 'link', phase: 'idle' })
+  assert.equal(state.events[0].reason, 'not followed')
+})
+
 test('a new session keeps the events of the one before and starts its figures afresh', () => {
   const state = after(STARTED, ONSET, OFFSET, { type: 'gap' }, { ...STARTED, session: 's_2' })
   assert.equal(state.events.length, 1)

@@ -10,7 +10,7 @@ const ROWS = 100 // shown; the copy and the download hold all that are kept
 export function outcome(event) {
   if (isOpen(event)) return 'sounding'
   if (event.phase === 'retract') return 'taken back'
-  if (event.phase === 'lost') return 'connection lost'
+  if (event.phase === 'lost') return event.reason
   return duration(event.offset_ms - event.onset_ms)
 }
 
