@@ -1,5 +1,5 @@
 // One lane's picture: evidence, threshold and event bars over the last seconds, the newest at the right edge. Draws only
-// when something in it moves: a label of which nothing was heard costs nothing.
+// when something in it moves and can be seen: a label of which nothing was heard costs nothing.
 
 import { logOdds } from '../frames.js'
 import { colour, onScheme, sharp } from './canvas.js'
@@ -20,11 +20,17 @@ export class Strip {
     this.context = sharp(canvas, stale)
     this.colours = null
     this.still = null // the history (or this, for none) whose empty picture stands on the canvas
+    this.visible = true // false while it is scrolled out of sight: then nothing is drawn
     onScheme(stale)
+    new IntersectionObserver((entries) => {
+      this.visible = entries.at(-1).isIntersecting
+      if (this.visible) stale()
+    }).observe(canvas)
   }
 
   /** history: or null before a session. label: its index. events: the label's, of this session, in any order. */
   draw(history, label, events) {
+    if (!this.visible) return
     const shown = history ? events.filter((event) => this.#isInside(history, event)) : []
     const empty = shown.length === 0 && !(history && this.#isHeard(history, label))
     if (empty && this.still === (history ?? this)) return
