@@ -5,9 +5,10 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -48,13 +49,22 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(watch.router)
     app.include_router(upload.router)
     app.include_router(info.router)
-    app.mount("/", StaticFiles(directory=ROOT / "client" / "web", html=True))
+    app.mount("/", Page(directory=ROOT / "client" / "web", html=True))
     return app
 
 
 def _warmed(warming: asyncio.Task[None]) -> None:
     if not warming.cancelled() and (error := warming.exception()) is not None:
         log.critical("warm-up failed: this server never becomes ready", exc_info=error)
+
+
+class Page(StaticFiles):
+    """The page's files, asked for again at each visit: after an upgrade no browser mixes old modules with new ones."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

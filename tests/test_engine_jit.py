@@ -1,10 +1,17 @@
 """Compiled kernels: kept for this very source, and never a reason not to start."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+
+from engine.pipeline import Pipeline
+from tests.synth import low_high
+from tests.toy import toy_model
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,17 +24,13 @@ print(cache_directory())
 print(Ear(FrontEnd(frame_samples=256, bands=16)).feed(np.ones(400, np.float32))[0].shape)
 """
 
-EVENTS = """
-import hashlib
-import numpy as np
-from engine.pipeline import Pipeline
-from tests.synth import low_high
-from tests.toy import toy_model
-pipeline = Pipeline(toy_model())
-noise = 0.03 * np.random.default_rng(9).standard_normal(len(low_high())).astype(np.float32)
-events = pipeline.feed(low_high() + noise) + pipeline.flush()
-print(len(events), hashlib.sha256(pipeline.trace.tobytes() + repr(events).encode()).hexdigest())
-"""
+
+def heard() -> str:
+    """What the toy model makes of a noisy sound: the number of events, and a digest of them and of the last frames."""
+    pipeline = Pipeline(toy_model())
+    noise = 0.03 * np.random.default_rng(9).standard_normal(len(low_high())).astype(np.float32)
+    events = pipeline.feed(low_high() + noise) + pipeline.flush()
+    return f"{len(events)} {hashlib.sha256(pipeline.trace.tobytes() + repr(events).encode()).hexdigest()}"
 
 
 def hear(checkout: Path, code: str = HEAR, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -46,7 +49,8 @@ def test_kernels_are_kept_for_the_source_that_they_were_made_from(tmp_path: Path
     assert list(Path(first).rglob("*.nbc"))
     with (copy / "engine" / "bands.py").open("a") as source:
         source.write("# changed\n")
-    assert hear(copy, **cache).stdout.split("\n")[0] != first
+    where = "from engine.jit import cache_directory; print(cache_directory())"
+    assert hear(copy, where, **cache).stdout.strip() != first
 
 
 def test_without_a_writable_place_the_engine_warns_and_hears() -> None:
@@ -57,10 +61,10 @@ def test_without_a_writable_place_the_engine_warns_and_hears() -> None:
 
 def test_another_processor_hears_the_same_bits(tmp_path: Path) -> None:
     """Code for the plainest CPU of this family, with other vector widths and no fused multiply-add."""
-    native = hear(ROOT, EVENTS, NUMBA_CACHE_DIR=str(tmp_path / "native")).stdout
-    generic = hear(ROOT, EVENTS, NUMBA_CACHE_DIR=str(tmp_path / "generic"), NUMBA_CPU_NAME="generic").stdout
-    assert int(native.split()[0]) >= 4
-    assert generic == native
+    code = "from tests.test_engine_jit import heard; print(heard())"
+    generic = hear(ROOT, code, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_CPU_NAME="generic").stdout.strip()
+    assert int(generic.split()[0]) >= 4
+    assert generic == heard()
 
 
 def test_kernels_of_two_models_from_two_processes_do_not_take_each_others_place(tmp_path: Path) -> None:

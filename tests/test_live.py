@@ -147,6 +147,13 @@ def test_the_service_s_own_page_is_let_in(server: LiveServer) -> None:
         assert receive(ws)["type"] == "ready"
 
 
+def test_the_page_is_asked_for_again_at_each_visit(server: LiveServer) -> None:
+    first = httpx.get(f"{server.url}/state.js")
+    assert (first.status_code, first.headers["cache-control"]) == (200, "no-cache")
+    again = httpx.get(f"{server.url}/state.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
+
+
 def test_info_tells_labels_formats_and_limits(server: LiveServer) -> None:
     info = httpx.get(f"{server.url}/v1/info").json()
     assert info["model"]["labels"] == ["low", "high"]
