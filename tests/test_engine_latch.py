@@ -72,7 +72,7 @@ def test_an_onset_is_dated_back_to_the_rise_of_its_sound() -> None:
 
 
 def test_a_rise_longer_ago_than_the_lookback_is_another_sound() -> None:
-    assert run([DOWN] * 40 + [UP] * 5, attack=2)[0] == (ONSET, 40, -1, 41)
+    assert run([DOWN] * 120 + [UP] * 5, attack=2)[0] == (ONSET, 120, -1, 121)
 
 
 @pytest.mark.parametrize(("on", "off"), [(0.4, 0.4), (0.3, 0.5), (1.0, 0.5), (0.5, 0.0), (float("nan"), 0.1)])
