@@ -58,9 +58,22 @@ def inhibit(feature: NDArray[np.float32], flank: NDArray[np.float32], drive: NDA
 
 
 @kernel
+def change(feature: NDArray[np.float32], before: NDArray[np.float32], rise: NDArray[np.float32]) -> None:
+    """rise[j] = feature[j] - before[j], then before = feature: how each band changed since the last frame.
+
+    All (bands,) float32. The cochlear nucleus has cells for onsets (Rhode and Smith 1986) and for the ends of sounds.
+    """
+    for j in range(feature.shape[0]):
+        rise[j] = feature[j] - before[j]
+        before[j] = feature[j]
+
+
+@kernel
 def fire(
     drive: NDArray[np.float32],
     gains: NDArray[np.float32],
+    rise: NDArray[np.float32],
+    change_gain: np.float32,
     beta: np.float32,
     v: NDArray[np.float32],
     spikes: NDArray[np.uint8],
@@ -68,14 +81,26 @@ def fire(
     """One step of the cochlea's LIF layer: snntorch's Leaky, threshold 1, reset to zero one step late.
 
     v' = beta * (0 if v > 1 else v) + gain * drive; spike where v' > 1.
-    drive: (bands,) float32. gains: (fibre gains,) float32. v: (fibre gains * bands,) float32, updated. spikes: the
-    same shape, uint8, written.
+    drive, rise: (bands,) float32. gains: (fibre gains,) float32. change_gain: with 0 there are no fibres for `rise`,
+    else a row for max(0, rise) and one for max(0, -rise). v: (fibres,) float32, updated. spikes: the same shape,
+    uint8, written.
     Source: snntorch.Leaky (since 0.8) with reset_mechanism="zero".
     """
     bands = drive.shape[0]
     for f in range(gains.shape[0]):
         for j in range(bands):
-            n = f * bands + j
-            kept = f32(0.0) if v[n] > f32(1.0) else v[n]
-            v[n] = beta * kept + gains[f] * drive[j]
-            spikes[n] = v[n] > f32(1.0)
+            _integrate(gains[f] * drive[j], beta, v, spikes, f * bands + j)
+    if change_gain > f32(0.0):
+        row = gains.shape[0] * bands
+        for j in range(bands):
+            _integrate(change_gain * max(rise[j], f32(0.0)), beta, v, spikes, row + j)
+            _integrate(change_gain * max(-rise[j], f32(0.0)), beta, v, spikes, row + bands + j)
+
+
+@kernel
+def _integrate(
+    current: np.float32, beta: np.float32, v: NDArray[np.float32], spikes: NDArray[np.uint8], n: int
+) -> None:
+    kept = f32(0.0) if v[n] > f32(1.0) else v[n]
+    v[n] = beta * kept + current
+    spikes[n] = v[n] > f32(1.0)

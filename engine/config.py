@@ -22,6 +22,7 @@ class FrontEnd:
     inhibition: float = 0.5  # share of the neighbours' mean that a band loses; 0 is none
     inhibition_reach: int = 3  # bands on each side
     fibre_gains: tuple[float, ...] = (1.0,)  # one cochlea neuron for each band and gain
+    change_gain: float = 0.0  # of the fibres that hear a band rise or fall from one frame to the next; 0: none
     cochlea_beta: float = 0.0  # decay of a cochlea neuron in one hop; 0: derived from hearing, see cochlea.py
 
     def __post_init__(self) -> None:
@@ -48,13 +49,17 @@ class FrontEnd:
             raise ValueError(f"inhibition_reach={self.inhibition_reach} is outside 1..16")
         if not 1 <= len(self.fibre_gains) <= 8 or not all(0 < gain <= 100 for gain in self.fibre_gains):
             raise ValueError(f"fibre_gains={self.fibre_gains}: needs one to eight numbers within 0..100 (0 excluded)")
+        if not 0 <= self.change_gain <= 100:
+            raise ValueError(f"change_gain={self.change_gain} is outside 0..100")
         if not 0 <= self.cochlea_beta < 1:
             raise ValueError(f"cochlea_beta={self.cochlea_beta} is outside 0..1 (1 excluded)")
 
     @property
     def fibres(self) -> int:
-        """Cochlea neurons: bands times fibre gains. Neuron `f * bands + b` has gain `f` and listens to band `b`."""
-        return self.bands * len(self.fibre_gains)
+        """Cochlea neurons. Neuron `f * bands + b` has gain `f` and listens to band `b`; with a change gain, a row of
+        neurons that hear their band rise and one that hear it fall come after them.
+        """
+        return self.bands * (len(self.fibre_gains) + (2 if self.change_gain else 0))
 
     @property
     def hop_s(self) -> float:

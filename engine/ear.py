@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bands import band_energies, follow_level, mean_energy, mel_table, normalise
-from engine.cochlea import derived_beta, fire, inhibit, inhibition_kernel
+from engine.cochlea import change, derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
 from engine.fft import first_twiddles, power_spectrum, twiddles
 from engine.jit import Record, kernel
@@ -43,6 +43,7 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
             ("floor", np.float32),  # power of the noise gate
             ("flank", np.float32, flank.shape),
             ("gains", np.float32, gains.shape),
+            ("change_gain", np.float32),
             ("beta", np.float32),  # decay of a cochlea neuron in one hop
         ],
         align=True,
@@ -60,6 +61,7 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
     record["floor"] = 10.0 ** (config.gate_dbfs / 10.0)
     record["flank"][0] = flank
     record["gains"][0] = gains
+    record["change_gain"] = config.change_gain
     record["beta"] = config.cochlea_beta or derived_beta(config.hop_s)
     return record
 
@@ -74,6 +76,7 @@ def state_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
         ("envelope", np.float32),  # power that sets the shared gain
         ("rising", np.uint8),  # the last frame was a rise of more than 6 dB
         ("attack", np.int64),  # frame in which the last rise began
+        ("before", np.float32, (config.bands,)),  # features of the last frame
         ("cochlea_v", np.float32, (config.fibres,)),  # membrane potentials
         ("cochlea_spikes", np.uint8, (config.fibres,)),  # of the last frame
     ]
@@ -88,6 +91,7 @@ def scratch_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
         ("energy", np.float32, (config.bands,)),
         ("feature", np.float32, (config.bands,)),
         ("drive", np.float32, (config.bands,)),
+        ("rise", np.float32, (config.bands,)),
     ]
 
 
@@ -118,7 +122,8 @@ def hear_frame(ear: Record, state: Record, scratch: Record) -> None:
 
     normalise(scratch.energy, state.envelope, ear.floor, scratch.feature)
     inhibit(scratch.feature, ear.flank, scratch.drive)
-    fire(scratch.drive, ear.gains, ear.beta, state.cochlea_v, state.cochlea_spikes)
+    change(scratch.feature, state.before, scratch.rise)
+    fire(scratch.drive, ear.gains, scratch.rise, ear.change_gain, ear.beta, state.cochlea_v, state.cochlea_spikes)
     state.pending = 0
     state.frame += 1
 

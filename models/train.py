@@ -25,7 +25,7 @@ Report = Callable[[str], None]
 
 
 # no lateral inhibition: it cost three points on libraries left out (docs/decisions.md)
-FRONT_END = FrontEnd(fibre_gains=(0.5, 1.0, 2.0), inhibition=0.0)
+FRONT_END = FrontEnd(fibre_gains=(0.5, 1.0, 2.0), inhibition=0.0, change_gain=4.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Recipe:
 
     front_end: FrontEnd = FRONT_END
     hidden: tuple[int, ...] = (256, 128)
-    output_beta: float = 0.97
+    output_beta: float = 0.95
     scenes: int = 28_000
     epochs: int = 9
     batch: int = 64

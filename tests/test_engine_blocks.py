@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.bands import follow_level, mel_table, normalise
-from engine.cochlea import derived_beta, fire, inhibit, inhibition_kernel
+from engine.cochlea import change, derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
 from engine.ear import Ear
 from engine.fft import first_twiddles, power_spectrum, twiddles
@@ -120,12 +120,43 @@ def test_cochlea_beta_is_the_one_that_hearing_gives() -> None:
 def test_the_faintest_tone_fires_a_cochlea_neuron_after_32_steps() -> None:
     v, spikes = np.zeros(1, np.float32), np.zeros(1, np.uint8)
     beta, gains = np.float32(derived_beta(0.002)), np.ones(1, np.float32)
+    still, no_gain = np.zeros(1, np.float32), np.float32(0)
     fired = []
     for step in range(1, 41):
-        fire(np.array([0.1501], np.float32), gains, beta, v, spikes)
+        fire(np.array([0.1501], np.float32), gains, still, no_gain, beta, v, spikes)
         if spikes[0]:
             fired.append(step)
     assert fired == [32]
+
+
+def test_change_is_the_step_from_the_last_frame() -> None:
+    before, rise = np.zeros(2, np.float32), np.zeros(2, np.float32)
+    change(np.array([1.0, 0.5], np.float32), before, rise)
+    np.testing.assert_array_equal(rise, [1.0, 0.5])
+    change(np.array([0.25, 0.5], np.float32), before, rise)
+    np.testing.assert_array_equal(rise, [-0.75, 0.0])
+
+
+def test_change_fibres_fire_where_a_sound_begins_and_where_it_ends_and_not_between() -> None:
+    config = FrontEnd(change_gain=4.0)
+    assert config.fibres == 3 * config.bands
+    sound = np.concatenate([silence(0.5), tone(2000, 0.5), silence(0.5)])
+    features, spikes = Ear(config).feed(sound)
+    band = int(np.argmax(features[80]))
+    rises, falls = spikes[:, config.bands + band], spikes[:, 2 * config.bands + band]
+    assert np.flatnonzero(rises).min() in range(50, 54)
+    assert np.flatnonzero(rises).max() < 56
+    assert np.flatnonzero(falls).min() in range(100, 106)
+    assert spikes[60:98, config.bands :].sum() == 0
+
+
+def test_without_a_change_gain_there_are_no_change_fibres() -> None:
+    samples = (0.1 * np.random.default_rng(6).standard_normal(8000)).astype(np.float32)
+    _, plain = Ear(FrontEnd()).feed(samples)
+    _, more = Ear(FrontEnd(change_gain=4.0)).feed(samples)
+    assert plain.shape[1] == 64
+    np.testing.assert_array_equal(more[:, :64], plain)
+    assert more[:, 64:].sum() > 0
 
 
 def test_inhibition_keeps_a_peak_and_turns_a_flat_spectrum_down() -> None:
@@ -176,6 +207,7 @@ def test_ear_gives_the_same_rows_in_any_chunking(sizes: list[int]) -> None:
         ("inhibition", 1.0),
         ("inhibition_reach", 0),
         ("fibre_gains", ()),
+        ("change_gain", -1.0),
         ("cochlea_beta", 1.0),
         ("sample_rate_hz", 4000),
     ],
