@@ -101,6 +101,7 @@ def state_fields(labels: int) -> list[tuple[object, ...]]:
         ("is_on", np.uint8, (labels,)),
         ("below", np.int64, (labels,)),  # frames in a row under the off threshold, while on
         ("rise", np.int64, (labels,)),  # frame from which the evidence has stayed above the off threshold
+        ("ended", np.int64, (labels,)),  # frame from which it was last off: no onset is dated before it
         ("onset", np.int64, (labels,)),  # sample
         ("opened", np.int64, (labels,)),  # frame in which it turned on
         ("peak", np.float32, (labels,)),
@@ -136,6 +137,7 @@ def latch_step(
                     begun = attack
                 elif frame - begun > settings.lookback:
                     begun = frame - settings.lookback
+                begun = max(begun, state.ended[label])
                 state.is_on[label] = 1
                 state.below[label] = 0
                 state.opened[label] = frame
@@ -160,6 +162,7 @@ def latch_step(
                 ended = frame + 1 - state.below[label]
                 state.is_on[label] = 0
                 state.rise[label] = frame + 1
+                state.ended[label] = ended
                 event = events[count]
                 event.phase = RETRACT if ended - state.opened[label] < settings.min_on else OFFSET
                 event.label = label

@@ -204,7 +204,7 @@ class Pipeline:
                 )
             )
             state["is_on"][i] = 0
-            state["rise"][i] = state["frame"]
+            state["rise"][i] = state["ended"][i] = state["frame"]
         return closed
 
 

@@ -71,6 +71,11 @@ def test_an_onset_is_dated_back_to_the_rise_of_its_sound() -> None:
     assert run(slow, attack=2)[0] == (ONSET, 2, -1, 10)
 
 
+def test_an_onset_is_never_dated_before_the_label_s_last_offset() -> None:
+    events = run([UP] * 20 + [DOWN] * 6 + [UP] * 5, attack=4)
+    assert [e[:3] for e in events] == [(ONSET, 0, -1), (OFFSET, 0, 20), (ONSET, 20, -1)]
+
+
 def test_a_rise_longer_ago_than_the_lookback_is_another_sound() -> None:
     assert run([DOWN] * 120 + [UP] * 5, attack=2)[0] == (ONSET, 120, -1, 121)
 

@@ -79,7 +79,9 @@ def test_release_closes_open_labels_and_the_stream_goes_on(toy: Model) -> None:
     pipeline = Pipeline(toy)
     pipeline.feed(tone(200, 1.0))
     assert [e.reason for e in pipeline.release("flush")] == ["flush"]
-    assert [(e.phase, e.label) for e in pipeline.feed(tone(200, 0.5))] == [("onset", "low")]
+    again = pipeline.feed(tone(200, 0.5))
+    assert [(e.phase, e.label) for e in again] == [("onset", "low")]
+    assert again[0].onset_sample >= 16_000  # where it was closed, though the sound rose long before
 
 
 def test_settings_of_one_stream_leave_another_alone(toy: Model) -> None:
@@ -181,3 +183,26 @@ def test_streams_of_a_model_share_its_parameters(toy: Model) -> None:
     assert one._net is other._net
     assert not one._net.flags.writeable
     assert not np.shares_memory(one._state, other._state)
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_the_events_of_a_label_follow_one_another(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [
+        tone(float(rng.choice([200, 4000])), rng.uniform(0.02, 0.6), amplitude=rng.uniform(0, 0.5)) for _ in range(25)
+    ]
+    pipeline = Pipeline(toy_model())
+    ended = dict.fromkeys(("low", "high"), 0)
+    began: dict[str, int] = {}
+    for event in hear(pipeline, np.concatenate(parts)):
+        if event.phase == "onset":
+            assert event.label not in began
+            assert ended[event.label] <= event.onset_sample < event.decided_sample
+            began[event.label] = event.onset_sample
+        else:
+            assert event.onset_sample == began.pop(event.label)
+            assert event.offset_sample is not None
+            assert event.onset_sample < event.offset_sample <= event.decided_sample
+            ended[event.label] = event.offset_sample
+    assert not began
