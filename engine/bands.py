@@ -8,6 +8,7 @@ Only + * / sqrt, so the same bits come out on every CPU.
 import math
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from engine.config import FrontEnd
 from engine.jit import kernel
 
 f32 = np.float32
+usize = nb.uintp
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def band_energies(
     """
     for j in range(energy.shape[0]):
         total = f32(0.0)
-        a = first[j]
-        w = offset[j]
-        for i in range(count[j]):
+        a = usize(first[j])
+        w = usize(offset[j])
+        for i in range(usize(count[j])):
             total += weight[w + i] * power[a + i]
         energy[j] = total
 

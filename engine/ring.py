@@ -4,10 +4,13 @@ Every sample is written twice, `capacity` apart, so that the newest `n <= capaci
 contiguous slice: no wrap-around in the reader and no copy of the frame.
 """
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.jit import kernel
+
+usize = nb.uintp  # an unsigned index needs no test for "counted from the end"
 
 
 @kernel
@@ -16,15 +19,19 @@ def push(ring: NDArray[np.float32], written: int, samples: NDArray[np.float32], 
 
     ring: (2 * capacity,) float32, zeros at birth. written: samples pushed before. count: at most capacity.
     """
-    capacity = ring.shape[0] // 2
-    at = written % capacity
+    capacity = usize(ring.shape[0] // 2)
+    at = usize(written) % capacity
+    head = min(usize(count), capacity - at)  # up to the wrap-around
+    _copy(ring, at, samples, usize(first), head)
+    _copy(ring, at + capacity, samples, usize(first), head)
+    _copy(ring, usize(0), samples, usize(first) + head, usize(count) - head)
+    _copy(ring, capacity, samples, usize(first) + head, usize(count) - head)
+
+
+@kernel
+def _copy(ring: NDArray[np.float32], at: int, samples: NDArray[np.float32], first: int, count: int) -> None:
     for i in range(count):
-        value = samples[first + i]
-        ring[at] = value
-        ring[at + capacity] = value
-        at += 1
-        if at == capacity:
-            at = 0
+        ring[at + i] = samples[first + i]
 
 
 @kernel
