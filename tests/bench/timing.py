@@ -1,0 +1,55 @@
+"""Times of things that compete: each run in turn, round after round, so that a noisy moment hits all of them.
+
+Knows callables and clocks; nothing of what they do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.bench.machine import clock
+
+
+@dataclass(frozen=True)
+class Run:
+    """Something to time: `call` does `units` of work (frames, transforms, calls)."""
+
+    call: Callable[[], object]
+    units: int
+
+
+@dataclass(frozen=True)
+class Times:
+    """Nanoseconds for each unit of work over the rounds."""
+
+    median: float
+    least: float
+    lower: float  # quartiles
+    upper: float
+
+    def us(self) -> dict[str, float]:
+        """As a report keeps it: microseconds."""
+        return {
+            "us": round(self.median / 1e3, 4),
+            "min_us": round(self.least / 1e3, 4),
+            "quartiles_us": [round(self.lower / 1e3, 4), round(self.upper / 1e3, 4)],  # type: ignore[dict-item]
+        }
+
+
+def compete(runs: dict[str, Run], rounds: int) -> dict[str, Times]:
+    """Time every run once in each round, in turn. The first round warms caches and branch predictors: not counted."""
+    _, now = clock()
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for round_ in range(rounds + 1):
+        for name, run in runs.items():
+            began = now()
+            run.call()
+            if round_:
+                taken[name].append((now() - began) / run.units)
+    return {name: _times(times) for name, times in taken.items()}
+
+
+def _times(times: list[float]) -> Times:
+    lower, median, upper = np.percentile(times, (25, 50, 75))
+    return Times(median=float(median), least=min(times), lower=float(lower), upper=float(upper))
