@@ -17,6 +17,7 @@ from tests.synth import silence, tone
 
 
 @given(chunks=st.lists(st.integers(1, 32), max_size=30))
+@settings(deadline=None)
 def test_ring_returns_the_newest_samples_in_order(chunks: list[int]) -> None:
     ring = np.zeros(64, np.float32)
     written = 0

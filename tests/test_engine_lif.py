@@ -1,22 +1,19 @@
-"""The LIF kernels: closed-form rates, the naive reference, then snntorch itself, bit for bit."""
+"""The LIF kernels: closed-form rates, the naive reference, then snntorch itself, bit for bit.
+
+Whole networks, and for an hour: `test_engine_exact.py`.
+"""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.jit import Record, kernel
 from engine.lif import NONE, RESETS, SUBTRACT, lif_step
-from engine.network import network_record, network_step
 from engine.weights import Layer
 from tests import reference
+from tests.snn import random_layer
 
 FRAMES = 400
-
-
-@kernel
-def step_network(net: Record, inputs: np.ndarray, state: Record, scratch: Record) -> None:
-    network_step(net[0], inputs, state[0], scratch[0])
 
 
 def run_layer(currents: np.ndarray, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -28,20 +25,6 @@ def run_layer(currents: np.ndarray, layer: Layer) -> tuple[np.ndarray, np.ndarra
         all_spikes.append(spikes.copy())
         all_v.append(v.copy())
     return np.array(all_spikes), np.array(all_v)
-
-
-def random_layer(rng: np.random.Generator, fan_in: int, n: int, reset: str, delay: bool, each: bool = True) -> Layer:
-    beta = rng.uniform(0.5, 0.99, n) if each else np.full(n, 0.850854)
-    threshold = rng.uniform(0.5, 1.5, n) if each else np.ones(n)
-    return Layer(
-        weight=rng.integers(-60, 70, (fan_in, n)).astype(np.int8),
-        bias=rng.integers(-20, 21, n).astype(np.int32),
-        shift=8,
-        beta=beta.astype(np.float32),
-        threshold=threshold.astype(np.float32),
-        reset=reset,
-        reset_delay=delay,
-    )
 
 
 def test_a_constant_drive_fires_at_the_known_interval() -> None:
@@ -111,47 +94,3 @@ def test_lif_equals_snntorch_to_the_bit(reset: str, delay: bool, each: bool) -> 
             np.testing.assert_array_equal(membranes[t].view(np.uint32), mem.numpy().view(np.uint32))
     if reset != "none":
         assert 0.01 < spikes.mean() < 0.9
-
-
-def test_a_whole_network_equals_snntorch_frame_by_frame() -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch==2.13.0 snntorch==1.0.0")
-    snntorch = pytest.importorskip("snntorch")
-    rng = np.random.default_rng(8)
-    widths = [64, 128, 128, 16]
-    resets = ["subtract", "zero", "none"]
-    layers = [random_layer(rng, widths[i], widths[i + 1], resets[i], True) for i in range(3)]
-    inputs = (rng.random((FRAMES, widths[0])) < 0.1).astype(np.uint8)
-
-    net = network_record(tuple(layers))
-    neurons = sum(widths[1:])
-    state = np.zeros(1, np.dtype([("v", np.float32, (neurons,)), ("spikes", np.uint8, (neurons,))], align=True))
-    scratch = np.zeros(1, np.dtype([("current", np.float32, (128,)), ("active", np.int64, (128,))], align=True))
-
-    linears, leakies, mems = [], [], []
-    for layer in layers:
-        linear = torch.nn.Linear(*layer.weight.shape)
-        linear.weight.data = torch.from_numpy(layer.real_weight().T.copy())
-        linear.bias.data = torch.from_numpy(layer.real_bias())
-        leaky = snntorch.Leaky(
-            beta=torch.from_numpy(layer.beta),
-            threshold=torch.from_numpy(layer.threshold),
-            reset_mechanism=layer.reset,
-        )
-        linears.append(linear)
-        leakies.append(leaky)
-        mems.append(leaky.init_leaky())
-
-    total = 0
-    with torch.no_grad():
-        for frame in inputs:
-            step_network(net, frame, state, scratch)
-            x = torch.from_numpy(frame.astype(np.float32))
-            expected_spikes, expected_v = [], []
-            for i in range(3):
-                x, mems[i] = leakies[i](linears[i](x), mems[i])
-                expected_spikes.append(x.numpy())
-                expected_v.append(mems[i].numpy())
-            np.testing.assert_array_equal(state["spikes"][0], np.concatenate(expected_spikes).astype(np.uint8))
-            np.testing.assert_array_equal(state["v"][0].view(np.uint32), np.concatenate(expected_v).view(np.uint32))
-            total += int(state["spikes"].sum())
-    assert total > FRAMES
