@@ -3,107 +3,97 @@
     samples -> ring -> STFT -> bands -> shared gain -> cochlea -> network -> latch -> events
 
 State is one record, parameters another; a chunk of any size is one call into the kernel. Feeding a clip in any
-chunking gives bit-identical events.
+chunking gives bit-identical events. `pool.py` calls the same kernel for many streams at once.
 """
 
 from collections.abc import Collection
-from functools import lru_cache
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import ear, latch
-from engine.ear import NEVER, checked, fill_hop, hear_frame
+from engine.ear import checked, fill_hop, hear_frame
 from engine.events import Event
 from engine.jit import Record, kernel
-from engine.latch import LatchSettings, latch_step, score_of, settings_record
-from engine.network import network_record, network_step
+from engine.latch import LatchSettings, latch_step, settings_record
+from engine.network import network_step
+from engine.prefetch import prefetch
+from engine.snapshot import pack, snapshot_bytes, unpack
+from engine.stream import Memory, close_labels, event_of, forget, parameters
 from engine.weights import Model
 
 TRACE_FRAMES = 256  # frames that `Pipeline.trace` remembers: 2.56 s at 10 ms
-BLOCK_FRAMES = 64  # frames for which the event buffer has room
 
 
 @kernel
 def advance(
     ear: Record,
     net: Record,
-    settings: Record,
-    state: Record,
+    states: Record,
     scratch: Record,
+    streams: NDArray[np.int64],
+    ends: NDArray[np.int64],
     samples: NDArray[np.float32],
+    row: int,
     at: int,
     events: Record,
     trace: Record,
-) -> tuple[int, int]:
-    """Hear `samples[at:]`, frame by frame; stop early when `events` could overflow.
+) -> tuple[int, int, int]:
+    """Let each stream hear its samples, frame by frame; stop early when `events` could overflow.
 
-    Returns the index of the first sample not yet used and the number of events written.
+    Stream `streams[row]`, an index into `states`, hears `samples[ends[row - 1] : ends[row]]`. row, at: where to begin,
+    both 0 for a new chunk. trace: (frames,) or (0,), which keeps none.
+    Returns the row and the sample to go on with (row is `len(streams)` when all is heard), and the number of events.
     """
-    e, n, s, w, rules = ear[0], net[0], state[0], scratch[0], settings[0]
-    labels = rules.on.shape[0]
-    first_label = s.v.shape[0] - labels
+    e, n, w = ear[0], net[0], scratch[0]
+    last = streams.shape[0] - 1
     count = 0
-    while at < samples.shape[0] and count + labels <= events.shape[0]:
-        at = fill_hop(e, s, samples, at)
-        if s.pending < e.hop:
-            break
-        frame = s.frame
-        hear_frame(e, s, w)
-        network_step(n, s.cochlea_spikes, s, w)
-        count = latch_step(s.v, first_label, rules, s, frame, s.attack, e.hop, events, count)
+    while row < streams.shape[0]:
+        s = states[streams[row]]
+        following = states[streams[min(row + 1, last)]]  # its record is fetched while this stream is heard
+        size = states.itemsize if row < last else 0
+        labels = s.is_on.shape[0]
+        first_label = s.v.shape[0] - labels
+        chunk = samples[: ends[row]]
+        while at < chunk.shape[0]:
+            if count + labels > events.shape[0]:
+                return row, at, count
+            at = fill_hop(e, s, chunk, at)
+            if s.pending < e.hop:
+                break
+            frame, before = s.frame, count
+            prefetch(following, 0, size // 2)
+            hear_frame(e, s, w)
+            prefetch(following, size // 2, size)
+            network_step(n, s.cochlea_spikes, s, w)
+            count = latch_step(s.v, first_label, s.rules, s, frame, s.attack, e.hop, events, count)
 
-        row = trace[frame % trace.shape[0]]
-        row.level = w.level
-        row.energy[:] = w.energy
-        row.cochlea[:] = s.cochlea_spikes
-        row.spikes[:] = s.spikes
-        row.evidence[:] = s.v[first_label:]
-    return at, count
-
-
-@lru_cache(maxsize=16)
-def _parameters(model: Model) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """A model's read-only records: made once, shared by all of its streams."""
-    records = ear.parameters(model.front_end), network_record(model.layers)
-    for record in records:
-        record.setflags(write=False)
-    return records
+            for i in range(before, count):
+                events[i].stream = streams[row]
+            if trace.shape[0] > 0:
+                line = trace[frame % trace.shape[0]]
+                line.level = w.level
+                line.energy[:] = w.energy
+                line.cochlea[:] = s.cochlea_spikes
+                line.spikes[:] = s.spikes
+                line.evidence[:] = s.v[first_label:]
+        row += 1
+    return row, at, count
 
 
 class Pipeline:
     """`feed(samples) -> events`, `flush()`, `reset()` for one stream at the model's rate."""
 
-    def __init__(self, model: Model, settings: LatchSettings | None = None) -> None:
+    def __init__(
+        self, model: Model, settings: LatchSettings | None = None, memory: Memory | None = None, slot: int = 0
+    ) -> None:
+        """Alone, a stream has a memory and a trace of its own; a pool gives it a slot of its `memory`."""
         self.model = model
-        config = model.front_end
-        labels = len(model.labels)
-        self._ear, self._net = _parameters(model)
-        # The ear's fields come last: numba takes a record that begins like another for its subtype, and warns.
-        state: list[tuple[Any, ...]] = [
-            ("v", np.float32, (model.neurons,)),  # membrane potentials, layer after layer; the labels' are the last
-            ("spikes", np.uint8, (model.neurons,)),  # of the last frame
-            *latch.state_fields(labels),
-            *ear.state_fields(config),
-        ]
-        widest = max(layer.weight.shape[1] for layer in model.layers)
-        scratch = [
-            ("current", np.float32, (widest,)),
-            ("active", np.int64, (max(widest, config.fibres),)),
-            *ear.scratch_fields(config),
-        ]
-        trace = [
-            ("level", np.float32),  # mean band energy: power, full scale near 1
-            ("energy", np.float32, (config.bands,)),
-            ("cochlea", np.uint8, (config.fibres,)),  # spikes
-            ("spikes", np.uint8, (model.neurons,)),
-            ("evidence", np.float32, (labels,)),  # the latches' membranes, log-odds
-        ]
-        self._state = np.zeros(1, np.dtype(state, align=True))
-        self._scratch = np.zeros(1, np.dtype(scratch, align=True))
-        self._events = np.zeros(labels * BLOCK_FRAMES, latch.RAW_EVENT)
-        self.trace = np.zeros(TRACE_FRAMES, np.dtype(trace, align=True))  # frame k at index k % TRACE_FRAMES
+        self._ear, self._net = parameters(model)
+        self._memory = Memory(model, 1, TRACE_FRAMES) if memory is None else memory
+        self._state = self._memory.states[slot : slot + 1]
+        self._ends = np.zeros(1, np.int64)  # of the one chunk in a call
+        self.trace = self._memory.trace  # frame k at index k % TRACE_FRAMES
         self.configure(settings or default_settings(model))
         self.reset()
 
@@ -112,14 +102,12 @@ class Pipeline:
         if len(settings.on) != len(self.model.labels):
             raise ValueError(f"settings have {len(settings.on)} labels, the model has {len(self.model.labels)}")
         self.settings = settings
-        self._rules = settings_record(settings, self.model.front_end.hop_s)
+        self._state["rules"] = settings_record(settings, self.model.front_end.hop_s)
 
     def reset(self) -> None:
         """Forget everything heard: equal to a new Pipeline with the same settings."""
-        self._state[:] = np.zeros(1, self._state.dtype)
-        self._state["attack"] = NEVER
+        forget(self._state)
         self.trace[:] = np.zeros(1, self.trace.dtype)
-        self._ended = False
 
     @property
     def samples(self) -> int:
@@ -132,6 +120,11 @@ class Pipeline:
         return int(self._state["frame"][0])
 
     @property
+    def flushed(self) -> bool:
+        """The stream has ended: it hears nothing before `reset`."""
+        return bool(self._state["flushed"][0])
+
+    @property
     def open_labels(self) -> tuple[str, ...]:
         return tuple(self.model.labels[i] for i in np.flatnonzero(self._state["is_on"][0]))
 
@@ -140,72 +133,67 @@ class Pipeline:
 
         Raises ValueError, before anything is heard, if a sample is not finite; RuntimeError after `flush`.
         """
-        if self._ended:
+        if self.flushed:
             raise RuntimeError("the stream was flushed: reset() before feeding it again")
         return self._advance(checked(samples))
 
     def flush(self, reason: str = "stop") -> list[Event]:
         """End the stream: complete the last hop with silence and close the open labels at the last real sample."""
-        if self._ended:
+        if self.flushed:
             return []
         total = self.samples
         pending = int(self._state["pending"][0])
         tail = np.zeros((self.model.front_end.hop_samples - pending) if pending else 0, np.float32)
         events = [_clamped(event, total) for event in self._advance(tail)]
-        events += self._close(reason, total)
-        self._ended = True
+        events += close_labels(self.model, self.settings, self._state, reason, total)
+        self._state["flushed"] = True
         return events
 
     def release(self, reason: str, labels: Collection[str] | None = None) -> list[Event]:
         """Close the open labels now (or only those of `labels`), for `reason`; the stream goes on."""
-        return self._close(reason, self.samples, labels)
+        return close_labels(self.model, self.settings, self._state, reason, self.samples, labels)
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """Length of every `snapshot` of this model's streams, whatever they heard."""
+        return snapshot_bytes(self.model)
+
+    def snapshot(self) -> bytes:
+        """The whole stream, settings included: another process with the same model goes on with no bit changed."""
+        return pack(self.model, self.settings, self._state)
+
+    def restore(self, data: bytes) -> None:
+        """Become the stream of a `snapshot`. The trace, which only shows what was, begins anew with zeros.
+
+        Raises SnapshotError, a ValueError, and changes nothing if the snapshot is damaged or of another model.
+        """
+        settings, state = unpack(self.model, data)
+        self.reset()
+        self._state[:] = state
+        self.configure(settings)
 
     def _advance(self, samples: NDArray[np.float32]) -> list[Event]:
+        memory = self._memory
         decided: list[Event] = []
-        at = 0
-        while at < len(samples):
-            at, count = advance(
-                self._ear, self._net, self._rules, self._state, self._scratch, samples, at, self._events, self.trace
-            )
-            decided += [self._event(raw) for raw in self._events[:count]]
+        self._ends[0] = len(samples)
+        row = at = 0
+        while row < 1:
+            row, at, count = advance(
+                self._ear, self._net, self._state, memory.scratch, FIRST, self._ends, read_only(samples), row, at,
+                memory.events, memory.trace,
+            )  # fmt: skip
+            decided += [event_of(self.model, self.settings, raw) for raw in memory.events[:count].tolist()]
         return decided
 
-    def _event(self, raw: np.void) -> Event:
-        return Event(
-            phase=latch.PHASES[raw["phase"]],  # type: ignore[arg-type]
-            label=self.model.labels[raw["label"]],
-            onset_sample=int(raw["onset"]),
-            offset_sample=None if raw["phase"] == latch.ONSET else int(raw["offset"]),
-            decided_sample=int(raw["decided"]),
-            score=score_of(float(raw["v"])),
-            peak=score_of(float(raw["peak"])),
-            threshold=self.settings.on[raw["label"]],
-            reason=None if raw["phase"] == latch.ONSET else "decay",
-        )
 
-    def _close(self, reason: str, at_sample: int, labels: Collection[str] | None = None) -> list[Event]:
-        state = self._state[0]
-        evidence = state["v"][-len(self.model.labels) :]
-        closed = []
-        for i in np.flatnonzero(state["is_on"]):
-            if labels is not None and self.model.labels[i] not in labels:
-                continue
-            closed.append(
-                Event(
-                    phase="offset",
-                    label=self.model.labels[i],
-                    onset_sample=int(state["onset"][i]),
-                    offset_sample=at_sample,
-                    decided_sample=at_sample,
-                    score=score_of(float(evidence[i])),
-                    peak=score_of(float(state["peak"][i])),
-                    threshold=self.settings.on[i],
-                    reason=reason,
-                )
-            )
-            state["is_on"][i] = 0
-            state["rise"][i] = state["ended"][i] = state["frame"]
-        return closed
+FIRST = np.zeros(1, np.int64)  # the stream of a call that has only one
+
+
+def read_only(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same samples, not to be written. numba compiles anew for an array that may be: here none may."""
+    view = samples.view()
+    view.flags.writeable = False
+    return view
 
 
 def default_settings(model: Model) -> LatchSettings:
@@ -215,15 +203,9 @@ def default_settings(model: Model) -> LatchSettings:
 
 def _clamped(event: Event, total: int) -> Event:
     """An event decided in the silence that completed the last hop belongs to the last real sample."""
-    offset = None if event.offset_sample is None else min(event.offset_sample, total)
-    return Event(
-        phase=event.phase,
-        label=event.label,
+    return replace(
+        event,
         onset_sample=min(event.onset_sample, total),
-        offset_sample=offset,
+        offset_sample=None if event.offset_sample is None else min(event.offset_sample, total),
         decided_sample=min(event.decided_sample, total),
-        score=event.score,
-        peak=event.peak,
-        threshold=event.threshold,
-        reason=event.reason,
     )
