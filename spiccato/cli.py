@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.cli import train
+from models.data_cli import app as data_app
 from server.version import VERSION
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ def warm(model: ModelOption = None) -> None:
 
 
 app.command()(train)
+app.add_typer(data_app)
 
 
 def _settings(**given: Any) -> "Settings":

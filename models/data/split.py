@@ -80,7 +80,7 @@ def parts(recordings: Iterable[Recording]) -> dict[str, Part]:
     library or group leaves out about a fifth of its groups, or, if it has one group only, a fifth of its pitches.
     """
     part: dict[str, Part] = {}
-    validating: list[Recording] = []
+    validating: list[tuple[str, str, str]] = []  # label, group, name
     rest: dict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
         if recording.label is None:
@@ -88,28 +88,27 @@ def parts(recordings: Iterable[Recording]) -> dict[str, Part]:
         if recording.part is not None:
             part[recording.name] = OWN[recording.part]
         elif validates(recording.library, recording.group):
-            validating.append(recording)
+            validating.append((recording.label, recording.group, recording.name))
         else:
             rest[recording.label].append(recording)
-    judged = {recording.label for recording in validating}
+    judged = {label for label, _, _ in validating}
     for label, own in rest.items():
         part.update(dict.fromkeys((recording.name for recording in own), "train"))
         if label not in judged:
-            validating += _left_out(own)
-    members = ((recording.label or "", recording.group, recording.name) for recording in validating)
-    return part | halves(members)
+            validating += _left_out(label, own)
+    return part | halves(validating)
 
 
-def _left_out(own: list[Recording]) -> list[Recording]:
+def _left_out(label: str, own: list[Recording]) -> list[tuple[str, str, str]]:
     """About LEFT_OUT of one label's recordings, whole groups or else whole pitches; none if there is only one unit."""
-    units: dict[str, list[Recording]] = defaultdict(list)
+    units: dict[str, list[str]] = defaultdict(list)
     by_pitch = len({recording.group for recording in own}) == 1
     for recording in own:
-        units[str(recording.pitch) if by_pitch else recording.group].append(recording)
-    out: list[Recording] = []
+        units[f"{recording.group}/{recording.pitch}" if by_pitch else recording.group].append(recording.name)
+    out: list[tuple[str, str, str]] = []
     for unit in sorted(units, key=_shuffled):
         if len(out) < LEFT_OUT * len(own) and 2 * (len(out) + len(units[unit])) <= len(own):
-            out += units[unit]
+            out += [(label, unit, name) for name in units[unit]]
     return out
 
 
