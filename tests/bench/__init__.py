@@ -1,1 +1,1 @@
-"""What `python -m tests.bench_engine` measures, one thing a file. Nothing here passes or fails: tests/test_bench.py does."""
+"""What `python -m tests.bench_engine` measures, one thing a file. Nothing here passes or fails."""

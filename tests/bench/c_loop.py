@@ -69,7 +69,9 @@ def aligned(count: int) -> NDArray[np.float32]:
 def _build(model: Model, flags: tuple[str, ...]):  # type: ignore[no-untyped-def]
     """`run` of c_loop.c compiled for this network. Raises CalledProcessError with the compiler's words."""
     if len(model.layers) > MOST_LAYERS or any(not layer.reset_delay or layer.reset == "zero" for layer in model.layers):
-        raise ValueError(f"{model.name}: the C loop has at most {MOST_LAYERS} layers, reset by delayed subtraction or none")
+        raise ValueError(
+            f"{model.name}: the C loop has at most {MOST_LAYERS} layers, reset by delayed subtraction or none"
+        )
     sizes = [model.front_end.fibres, *(layer.weight.shape[1] for layer in model.layers)]
     defines = [f"-DLAYERS={len(model.layers)}", f"-DN0={sizes[0]}"]
     for i in range(1, MOST_LAYERS + 1):

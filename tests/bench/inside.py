@@ -16,6 +16,8 @@ from engine.pipeline import TRACE_FRAMES, Pipeline
 from engine.stream import Memory, parameters
 from engine.weights import Model
 
+AT_HAND = 16  # frames whose answers fit the first cache: an engine has just made the one that a latch reads
+
 
 @dataclass(frozen=True, eq=False)
 class Records:
@@ -76,33 +78,36 @@ def step_and_keep(net: Record, state: Record, scratch: Record, rows: Record, kep
 def network_answers(model: Model, spikes: NDArray[np.uint8]) -> NDArray[np.void]:
     """Membranes `v` and `spikes` of every neuron in every frame, (frames,) records: what rivals must equal."""
     r = records(model)
-    kept = np.zeros(len(spikes), np.dtype([("v", np.float32, (model.neurons,)), ("spikes", np.uint8, (model.neurons,))]))
+    kept = np.zeros(
+        len(spikes), np.dtype([("v", np.float32, (model.neurons,)), ("spikes", np.uint8, (model.neurons,))])
+    )
     step_and_keep(r.net, r.state, r.scratch, spike_rows(spikes), kept)
     return kept
 
 
 @kernel
-def latch_all(state: Record, events: Record, kept: Record, hop: int) -> None:
-    """The latches alone, over membranes kept by `step_and_keep`."""
+def latch_all(state: Record, events: Record, kept: Record, hop: int, frames: int) -> None:
+    """The latches alone, round and round over membranes kept by `step_and_keep`."""
     s = state[0]
     labels = s.is_on.shape[0]
     first = s.v.shape[0] - labels
     count = 0
-    for frame in range(kept.shape[0]):
+    for frame in range(frames):
         if count + labels > events.shape[0]:
             count = 0
-        count = latch_step(kept[frame].v, first, s.rules, s, frame, s.attack, hop, events, count)
+        count = latch_step(kept[frame % kept.shape[0]].v, first, s.rules, s, frame, s.attack, hop, events, count)
 
 
 @kernel
-def trace_all(state: Record, scratch: Record, kept: Record, trace: Record) -> None:
+def trace_all(state: Record, scratch: Record, kept: Record, trace: Record, frames: int) -> None:
     """What `advance` keeps of a frame for whoever looks on."""
     s, w = state[0], scratch[0]
     first = s.v.shape[0] - s.is_on.shape[0]
-    for frame in range(kept.shape[0]):
+    for frame in range(frames):
+        now = kept[frame % kept.shape[0]]
         line = trace[frame % trace.shape[0]]
         line.level = w.level
         line.energy[:] = w.energy
         line.cochlea[:] = s.cochlea_spikes
-        line.spikes[:] = kept[frame].spikes
-        line.evidence[:] = kept[frame].v[first:]
+        line.spikes[:] = now.spikes
+        line.evidence[:] = now.v[first:]
