@@ -5,11 +5,20 @@ from typing import Any
 
 from tests.bench.report import Report
 
-INK, GREY, ENGINE, OTHER = "#1f2933", "#8a94a0", "#d1495b", "#9fb3c8"
-STAGES = ("#264653", "#2a6f77", "#2a9d8f", "#57b894", "#8ab17d", "#babb74", "#e9c46a", "#f4a261", "#ee8959", "#e76f51",
-          "#c05746", "#a0525b", "#7d4f6d", "#6d6875")  # fmt: skip
-REST = "#d5dae0"
-UNITS = {"streams": "streams in a pool", "hidden layers of 128": "hidden layers of 128", "bands": "bands"}
+INK, GREY, LINE = "#1f2933", "#7b8794", "#d5dae0"
+ENGINE, OTHER = "#d1495b", "#9fb3c8"
+EAR, NETWORK, REST = "#2a7f86", "#e08e45", "#a0a8b1"
+
+# What grows: the panel's title and what its axis counts.
+PANELS = {
+    "streams": ("Streams in a pool", "whole frame, µs"),
+    "hidden layers of 128": ("Hidden layers of 128", "network, µs"),
+    "width of two hidden layers": ("Width of two hidden layers", "network, µs"),
+    "input spikes, %": ("Input spikes, %", "network, µs"),
+    "bands": ("Bands", "front end, µs"),
+    "samples in a frame": ("Samples in a frame", "front end, µs"),
+    "hop, ms": ("Hop, ms", "front end, µs"),
+}
 
 
 def save(report: Report, path: Path) -> Path:
@@ -19,66 +28,69 @@ def save(report: Report, path: Path) -> Path:
 
     style = {
         "font.size": 9, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
-        "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "axes.labelcolor": INK,
-        "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlepad": 10,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "axes.labelcolor": GREY,
+        "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlepad": 9,
     }  # fmt: skip
     with mpl.rc_context(style):
-        rows = 4 if report.curves else 2
-        figure = Figure(figsize=(13, 13.5 if report.curves else 7.5), layout="constrained", facecolor="white")
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr]
-        grid = figure.add_gridspec(rows, 12, height_ratios=[1.0, 1.5, 1.1, 1.1][:rows])
-        parts(figure.add_subplot(grid[0, :]), report)
-        rivals(figure.add_subplot(grid[1, :6]), report)
-        transforms(figure.add_subplot(grid[1, 6:]), report)
-        places = [grid[row, 3 * i : 3 * i + 3] for row in (2, 3) for i in range(4)] if report.curves else []
-        for place, what in zip(places, report.curves, strict=False):
-            curve(figure.add_subplot(place), report, what)
-        if places and report.peers:
-            peers(figure.add_subplot(places[-1]), report)
-        figure.suptitle(
-            f"{report.whole_us():.2f} µs a frame of 10 ms, {report.times_real_time():,.0f} times real time\n",
-            x=0.01, ha="left", fontsize=15, fontweight="bold",
-        )  # fmt: skip
-        figure.text(
-            0.01, 0.965 if report.curves else 0.945,
-            f"network {report.models['reference']}, {report.machine['cpu']}, one thread, {report.machine['clock']}, "
-            f"medians of {report.machine['repeats']} rounds",
-            color=GREY, va="top",
-        )  # fmt: skip
-        figure.savefig(path, dpi=130)
+        height = 12.5 if report.curves else 7.0
+        figure = Figure(figsize=(13, height), facecolor="white", layout="constrained")
+        figure.get_layout_engine().set(rect=(0.01, 0.01, 0.98, 1 - 1.0 / height), h_pad=0.1, w_pad=0.1)  # type: ignore[union-attr]
+        halves = figure.subfigures(2, 1, height_ratios=[1.3, 1]) if report.curves else [figure]
+        grid = halves[0].add_gridspec(2, 2, height_ratios=[1, 1.15])
+        parts(halves[0].add_subplot(grid[:, 0]), report)
+        rivals(halves[0].add_subplot(grid[0, 1]), report)
+        transforms(halves[0].add_subplot(grid[1, 1]), report)
+        if report.curves:
+            panels = halves[1].subplots(2, 4).ravel()
+            for axes, what in zip(panels, report.curves, strict=False):
+                curve(axes, report, what)
+            if report.peers:
+                peers(panels[-1], report)
+            else:
+                panels[-1].set_axis_off()
+        title = f"{report.whole_us():.2f} µs a frame, {report.times_real_time():,.0f} times real time"
+        figure.text(0.015, 1 - 0.2 / height, title, fontsize=16, fontweight="bold", va="top")
+        m = report.machine
+        said = f"{report.models['reference']}, a hop of {report.hop_us / 1e3:g} ms, samples to latch. {m['cpu']}, "
+        said += f"one thread; {m['clock']}, medians of {m['repeats']} rounds in which all take turns"
+        figure.text(0.015, 1 - 0.55 / height, said, color=GREY, va="top")
+        figure.savefig(path, dpi=120)
     return path
 
 
 def parts(axes: Any, report: Report) -> None:
+    """Each stage begins where the one before ends: the bars together are a frame."""
+    named = {name: time.median for name, time in report.stages.items()} | {"the rest": max(report.rest(), 0.0)}
+    whole = sum(named.values())
     at = 0.0
-    whole = report.frames["reference"]["whole"].median
-    named = {name: time.median for name, time in report.stages.items()} | {"rest": max(report.rest(), 0.0)}
-    for i, (name, time) in enumerate(named.items()):
-        colour = REST if name == "rest" else STAGES[i % len(STAGES)]
-        axes.barh(
-            0, time, left=at, color=colour, edgecolor="white", linewidth=1, height=0.6, label=f"{name} {time:.0f}"
-        )
-        if time > 0.06 * whole:
-            axes.text(at + time / 2, 0, f"{time:.0f}", ha="center", va="center", color="white", fontweight="bold")
+    for row, (name, time) in enumerate(named.items()):
+        own = NETWORK if name.startswith("layer") else REST if name in ("latches", "trace", "the rest") else EAR
+        axes.barh(row, time, left=at, color=own, height=0.72)
+        before = at + time > 0.85 * whole
+        x, side = (at - 0.01 * whole, "right") if before else (at + time + 0.01 * whole, "left")
+        axes.text(x, row, f"{time:.0f}", ha=side, va="center", fontsize=8.5, bbox={"color": "white", "pad": 0.5})
         at += time
-    axes.axvline(report.floor.median, color=INK, linewidth=1, linestyle=":", ymin=0.05, ymax=0.95)
-    axes.text(report.floor.median, 0.36, " floor: bytes moved once", fontsize=8, va="bottom")
-    axes.set(title="Where a frame's time goes, ns", yticks=[], xlim=(0, at), ylim=(-0.4, 0.5))
-    axes.spines["left"].set_visible(False)
-    axes.legend(ncols=7, loc="upper left", bbox_to_anchor=(0, -0.15), frameon=False, fontsize=8.5, handlelength=1)
+    axes.axvline(report.floor.median, color=INK, linewidth=1, linestyle=":")
+    axes.text(report.floor.median, len(named) - 0.35, " floor: its bytes moved once", fontsize=8, va="center")
+    axes.set_yticks(range(len(named)), list(named))
+    axes.set(title="Where a frame's time goes, ns", xlim=(0, at), ylim=(len(named), -0.6))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=LINE, linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def bars(axes: Any, values: dict[str, float], title: str, form: str) -> None:
-    """Horizontal bars on a log axis, the engine's in its colour."""
-    names = list(values)[::-1]
+    """Horizontal bars on a log axis, the quickest first, the engine's in its colour."""
+    names = sorted(values, key=lambda name: -values[name])
     colours = [ENGINE if name.startswith("engine") else OTHER for name in names]
-    axes.barh(names, [values[name] for name in names], color=colours, height=0.65)
+    axes.barh(names, [values[name] for name in names], color=colours, height=0.7)
     for i, name in enumerate(names):
         axes.text(values[name] * 1.08, i, form.format(values[name]), va="center", fontsize=8.5)
     axes.set_xscale("log")
-    axes.set(title=title, xlim=(min(values.values()) / 2, max(values.values()) * 3))
+    axes.set(title=title, xlim=(min(values.values()) / 3, max(values.values()) * 2.5))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=REST, linewidth=0.6)
+    axes.grid(axis="x", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
@@ -94,25 +106,21 @@ def transforms(axes: Any, report: Report) -> None:
 
 def curve(axes: Any, report: Report, what: str) -> None:
     times = report.curves[what]
+    title, counts = PANELS[what]
     x = list(times)
-    axes.fill_between(
-        x,
-        [t.lower / 1e3 for t in times.values()],
-        [t.upper / 1e3 for t in times.values()],
-        color=ENGINE,
-        alpha=0.15,
-        lw=0,
-    )
+    lower, upper = [t.lower / 1e3 for t in times.values()], [t.upper / 1e3 for t in times.values()]
+    axes.fill_between(x, lower, upper, color=ENGINE, alpha=0.15, linewidth=0)
     axes.plot(x, [t.median / 1e3 for t in times.values()], color=ENGINE, marker="o", markersize=4, linewidth=1.5)
     if what == "streams":
         axes.set_xscale("log", base=2)
-    axes.set_xticks(x, [f"{at:g}" for at in x])
+        x.remove(1024)  # its label would lie on its neighbour's
+    axes.set_xticks(x, [f"{at:g}" if at < 1000 else f"{at / 1024:g}k" for at in x])
     axes.minorticks_off()
-    axes.set(title=what[0].upper() + what[1:], ylim=(0, None), ylabel="µs a frame")
-    axes.grid(axis="y", color=REST, linewidth=0.6)
+    axes.set(title=title, ylim=(0, 1.12 * max(upper)), ylabel=counts)
+    axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
 def peers(axes: Any, report: Report) -> None:
     values = {"engine": report.cpu_ms_a_second()} | {name: report.peer_ms_a_second(name) for name in report.peers}
-    bars(axes, values, "CPU for a second of audio, ms", "{:,.2g}")
+    bars(axes, values, "CPU a second of audio, ms", "{:,.2g}")

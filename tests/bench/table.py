@@ -12,7 +12,7 @@ def show(report: Report) -> None:
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     m = report.machine
     console.print(
-        f"\n{m['cpu']}, {m['cpus']} CPUs, load {m['load_before']}, Python {m['python']}; one thread, CPU {m['pinned_to']}. "
+        f"\n{m['cpu']}, {m['cpus']} CPUs, load {m['load_before']}, Python {m['python']}; one thread on one CPU. "
         f"{m['clock']}: medians of {m['repeats']} rounds over {m['seconds']:g} s of sound, the least in brackets."
     )
     for part in (frames, networks, where, transforms, curves, peers):
