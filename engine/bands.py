@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import FrontEnd
-from engine.jit import kernel
+from engine.jit import inlined
 
 f32 = np.float32
 usize = nb.uintp
@@ -64,7 +64,7 @@ def mel_table(config: FrontEnd) -> BandTable:
     )
 
 
-@kernel
+@inlined
 def band_energies(
     power: NDArray[np.float32],
     first: NDArray[np.int32],
@@ -86,7 +86,7 @@ def band_energies(
         energy[j] = total
 
 
-@kernel
+@inlined
 def mean_energy(energy: NDArray[np.float32]) -> np.float32:
     """Mean over the bands, summed from the lowest band up. For white noise: its mean square."""
     total = f32(0.0)
@@ -95,7 +95,7 @@ def mean_energy(energy: NDArray[np.float32]) -> np.float32:
     return total / f32(energy.shape[0])
 
 
-@kernel
+@inlined
 def follow_level(envelope: np.float32, mean: np.float32, release: np.float32) -> np.float32:
     """The envelope that sets the gain: M' = max(M + s (P - M), P / 4).
 
@@ -106,7 +106,7 @@ def follow_level(envelope: np.float32, mean: np.float32, release: np.float32) ->
     return max(envelope + release * (mean - envelope), f32(0.25) * mean)
 
 
-@kernel
+@inlined
 def normalise(
     energy: NDArray[np.float32], envelope: np.float32, floor: np.float32, feature: NDArray[np.float32]
 ) -> None:

@@ -4,12 +4,14 @@ Knows hearing and bands; nothing of instruments. The auditory nerve carries a ba
 sensitivity (Liberman 1978); `fibre_gains` are theirs. The drive is analogue, the output is binary.
 """
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import kernel
+from engine.jit import inlined
 
 f32 = np.float32
+usize = nb.uintp
 
 FAINTEST_DRIVE = 0.15  # scaled drive of the faintest audible 800 Hz tone in one step of 2 ms
 REACTION_S = 0.064  # within which such a tone must cause a spike
@@ -42,22 +44,29 @@ def inhibition_kernel(strength: float, reach: int) -> NDArray[np.float32]:
     return (-0.5 * strength * decay / decay.sum()).astype(np.float32)
 
 
-@kernel
-def inhibit(feature: NDArray[np.float32], flank: NDArray[np.float32], drive: NDArray[np.float32]) -> None:
+@inlined
+def inhibit(
+    feature: NDArray[np.float32], flank: NDArray[np.float32], padded: NDArray[np.float32], drive: NDArray[np.float32]
+) -> None:
     """drive[j] = max(0, feature[j] + sum_d flank[d - 1] * (feature[j - d] + feature[j + d])).
 
     A neighbour beyond the edge counts as the edge band, so that edges are inhibited like the rest.
-    feature, drive: (bands,) float32. flank: (reach,) float32 of `inhibition_kernel`.
+    feature, drive: (bands,) float32. flank: (reach,) float32 of `inhibition_kernel`. padded: (bands + 2 reach,) scratch.
     """
-    last = feature.shape[0] - 1
-    for j in range(feature.shape[0]):
-        total = feature[j]
-        for d in range(1, flank.shape[0] + 1):
-            total += flank[d - 1] * (feature[max(j - d, 0)] + feature[min(j + d, last)])
-        drive[j] = max(total, f32(0.0))
+    bands, reach = usize(feature.shape[0]), usize(flank.shape[0])
+    for j in range(reach):
+        padded[j] = feature[0]
+        padded[bands + reach + j] = feature[bands - usize(1)]
+    for j in range(bands):
+        padded[reach + j] = feature[j]
+    for j in range(bands):
+        total = padded[reach + j]
+        for d in range(usize(1), reach + usize(1)):
+            total += flank[d - usize(1)] * (padded[reach + j - d] + padded[reach + j + d])
+        drive[j] = total if total > f32(0.0) else f32(0.0)
 
 
-@kernel
+@inlined
 def change(feature: NDArray[np.float32], before: NDArray[np.float32], rise: NDArray[np.float32]) -> None:
     """rise[j] = feature[j] - before[j], then before = feature: how each band changed since the last frame.
 
@@ -68,7 +77,7 @@ def change(feature: NDArray[np.float32], before: NDArray[np.float32], rise: NDAr
         before[j] = feature[j]
 
 
-@kernel
+@inlined
 def fire(
     drive: NDArray[np.float32],
     gains: NDArray[np.float32],
@@ -97,7 +106,7 @@ def fire(
             _integrate(change_gain * max(-rise[j], f32(0.0)), beta, v, spikes, row + bands + j)
 
 
-@kernel
+@inlined
 def _integrate(
     current: np.float32, beta: np.float32, v: NDArray[np.float32], spikes: NDArray[np.uint8], n: int
 ) -> None:

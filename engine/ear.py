@@ -34,7 +34,7 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
             ("hop", np.int64),
             ("window", np.float32, (n,)),
             ("twiddle", np.float32, (2, n)),
-            ("first_twiddle", np.float32, (6, n // 8)),
+            ("first_twiddle", np.float32, (6, 5 * n // 32)),
             ("band_first", np.int32, (config.bands,)),
             ("band_count", np.int32, (config.bands,)),
             ("band_offset", np.int32, (config.bands,)),
@@ -90,6 +90,7 @@ def scratch_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
         ("level", np.float32),  # mean band energy
         ("energy", np.float32, (config.bands,)),
         ("feature", np.float32, (config.bands,)),
+        ("padded", np.float32, (config.bands + 2 * config.inhibition_reach,)),  # features and repeated edges
         ("drive", np.float32, (config.bands,)),
         ("rise", np.float32, (config.bands,)),
     ]
@@ -109,7 +110,7 @@ def fill_hop(ear: Record, state: Record, samples: NDArray[np.float32], at: int) 
 def hear_frame(ear: Record, state: Record, scratch: Record) -> None:
     """One frame, ring to cochlea spikes. ear, state, scratch: records of the dtypes above."""
     start = newest(state.ring, state.written, ear.window.shape[0])
-    power_spectrum(state.ring, start, ear.window, ear.twiddle, ear.first_twiddle, scratch.work, scratch.power)
+    power_spectrum(ear, state, scratch, start)
     band_energies(scratch.power, ear.band_first, ear.band_count, ear.band_offset, ear.band_weight, scratch.energy)
 
     level = mean_energy(scratch.energy)
@@ -121,7 +122,7 @@ def hear_frame(ear: Record, state: Record, scratch: Record) -> None:
     scratch.level = level
 
     normalise(scratch.energy, state.envelope, ear.floor, scratch.feature)
-    inhibit(scratch.feature, ear.flank, scratch.drive)
+    inhibit(scratch.feature, ear.flank, scratch.padded, scratch.drive)
     change(scratch.feature, state.before, scratch.rise)
     fire(scratch.drive, ear.gains, scratch.rise, ear.change_gain, ear.beta, state.cochlea_v, state.cochlea_spikes)
     state.pending = 0

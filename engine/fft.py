@@ -19,12 +19,13 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from engine.jit import OPTIONS, kernel, named, part
+from engine.jit import OPTIONS, Record, kernel, named, part
+from engine.tile import SIDE, reverse_row, transpose_tile
 
 f32 = np.float32
 usize = nb.uintp  # an unsigned index needs no test for "counted from the end"
 
-LENGTHS = (256, 512, 1024, 2048, 4096)
+LENGTHS = (512, 1024, 2048, 4096)
 
 
 def twiddles(n: int) -> NDArray[np.float32]:
@@ -34,13 +35,14 @@ def twiddles(n: int) -> NDArray[np.float32]:
 
 
 def first_twiddles(n: int) -> NDArray[np.float32]:
-    """The first stage's twiddles in the order in which it reads them, (6, n / 8) float32.
+    """The first two stages' twiddles in the order in which they read them, (6, 5 n / 32) float32.
 
-    Rows: cosine and sine of exp(-2 pi i k p / (n / 2)) for k = 1, 2, 3.
+    Rows: cosine and sine of exp(-2 pi i k p / length) for k = 1, 2, 3; columns: p < length / 4 for the first stage's
+    length, n / 2, then for the second's, n / 8.
     """
     table = twiddles(n)
-    p = np.arange(n // 8)
-    return np.concatenate([table[:, 2 * k * p] for k in (1, 2, 3)])
+    p = np.concatenate([2 * np.arange(n // 8), 8 * np.arange(n // 32)])
+    return np.concatenate([table[:, k * p] for k in (1, 2, 3)])
 
 
 @kernel
@@ -69,21 +71,22 @@ def butterfly(
 def power_spectrum_for(n: int) -> Callable[..., None]:
     """The compiled kernel for frames of `n` samples, one of LENGTHS.
 
-    Its arguments: ring, start, window, table, first_table, work, power. It writes |rfft(window * frame)| ** 2 with
-    frame = ring[start : start + n]. ring, window (n,), table (2, n) of `twiddles`, first_table (6, n / 8) of
-    `first_twiddles`, work (2 n,) scratch, power (n / 2 + 1,): all float32.
+    Its arguments: ear, state, scratch, start. It writes `scratch.power = |rfft(ear.window * frame)| ** 2` with
+    `frame = state.ring[start : start + n]`. Records, whose fields are float32: ear has window (n,), twiddle (2, n) of
+    `twiddles`, first_twiddle (6, 5 n / 32) of `first_twiddles`; scratch has work (2 n,) and power (n / 2 + 1,). A record
+    costs a call one argument, an array seven: with arrays the calls took as long as the stages.
     """
     half = n // 2
     near, far = 0, n  # where the two pairs of rows start in `work`
-    stages = [_load(half, near), _first_stage(half, near, far), _second_stage(half, far, near)]
-    src, dst, length, stride = near, far, half // 16, 16
+    stages = [_first_stage(half, far), _second_stage(half, far, near), _sort(half, near, far)]
+    src, dst, length, stride = far, near, half // 16, 16
     while length >= 4:
         stages.append(_stage(half, src, dst, length, stride))
         src, dst, length, stride = dst, src, length // 4, stride * 4
     if length == 2:
         stages.append(_last_stage(half, src, dst, stride))
         src, dst = dst, src
-    stages.append(_untangle(half, src))
+    stages += [_mirror(half, src, dst), _untangle(half, src, dst)]
 
     # numba calls no list of functions: the stages are chained, each calling the one before
     chain = stages[0]
@@ -94,50 +97,95 @@ def power_spectrum_for(n: int) -> Callable[..., None]:
 
 def _then(before: Callable[..., Any], stage: Callable[..., Any]) -> Callable[..., Any]:
     @part
-    def both(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
-        before(ring, start, window, table, first_table, work, power)
-        stage(ring, start, window, table, first_table, work, power)
+    def both(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        before(ear, state, scratch, start)
+        stage(ear, state, scratch, start)
 
     return both
 
 
-def _load(half: int, dst: int) -> Callable[..., Any]:
-    """Window the frame; even samples to the real row, odd ones to the imaginary row."""
-    re, im = dst, dst + half
-
-    @part
-    def load(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
-        at = usize(start)
-        for i in range(usize(half)):
-            even = usize(2) * i
-            odd = even + usize(1)
-            work[usize(re) + i] = ring[at + even] * window[even]
-            work[usize(im) + i] = ring[at + odd] * window[odd]
-
-    return load
-
-
-def _first_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
-    """Stride 1: the loop runs over the butterflies, and each writes four neighbours."""
+def _first_stage(half: int, dst: int) -> Callable[..., Any]:
+    """Window the frame, even samples real and odd ones imaginary, and do the first stage in columns (`_second_stage`)."""
     quarter = half // 4
 
     @part
-    def first_stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
-        t = first_table
+    def windowed(ring, window, start, i):  # type: ignore[no-untyped-def]
+        even = usize(2) * i
+        odd = even + usize(1)
+        return ring[start + even] * window[even], ring[start + odd] * window[odd]
+
+    @part
+    def first_stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        work, t = scratch.work, ear.first_twiddle
+        ring, window, at = state.ring, ear.window, usize(start)
         for p in range(usize(quarter)):
-            a = usize(src) + p
-            b, c, d = a + usize(quarter), a + usize(2 * quarter), a + usize(3 * quarter)
+            ar, ai = windowed(ring, window, at, p)
+            br, bi = windowed(ring, window, at, p + usize(quarter))
+            cr, ci = windowed(ring, window, at, p + usize(2 * quarter))
+            dr, di = windowed(ring, window, at, p + usize(3 * quarter))
             y0r, y0i, y1r, y1i, y2r, y2i, y3r, y3i = butterfly(
-                work[a], work[a + usize(half)], work[b], work[b + usize(half)],
-                work[c], work[c + usize(half)], work[d], work[d + usize(half)],
-                t[0, p], t[1, p], t[2, p], t[3, p], t[4, p], t[5, p],
-            )  # fmt: skip
-            y = usize(dst) + usize(4) * p
-            work[y], work[y + usize(1)], work[y + usize(2)], work[y + usize(3)] = y0r, y1r, y2r, y3r
-            y += usize(half)
-            work[y], work[y + usize(1)], work[y + usize(2)], work[y + usize(3)] = y0i, y1i, y2i, y3i
+                ar, ai, br, bi, cr, ci, dr, di, t[0, p], t[1, p], t[2, p], t[3, p], t[4, p], t[5, p]
+            )
+            y = usize(dst) + p
+            work[y], work[y + usize(half)] = y0r, y0i
+            y += usize(quarter)
+            work[y], work[y + usize(half)] = y1r, y1i
+            y += usize(quarter)
+            work[y], work[y + usize(half)] = y2r, y2i
+            y += usize(quarter)
+            work[y], work[y + usize(half)] = y3r, y3i
 
     return first_stage
+
+
+def _second_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
+    """The second stage in columns: four transforms of `half / 4`, each read and written as a row.
+
+    Autosort would write output k of butterfly p beside output k + 1: too short a stride to vectorise. Here output k of all
+    butterflies stays a row of its own, and `_sort` puts them in order after this stage.
+    """
+    length = half // 4
+    quarter = length // 4
+
+    @part
+    def second_stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        work, t = scratch.work, ear.first_twiddle
+        for row in range(usize(4)):
+            for p in range(usize(quarter)):
+                a = usize(src) + row * usize(length) + p
+                b, c, d = a + usize(quarter), a + usize(2 * quarter), a + usize(3 * quarter)
+                turn = usize(length) + p
+                y0r, y0i, y1r, y1i, y2r, y2i, y3r, y3i = butterfly(
+                    work[a], work[a + usize(half)], work[b], work[b + usize(half)],
+                    work[c], work[c + usize(half)], work[d], work[d + usize(half)],
+                    t[0, turn], t[1, turn], t[2, turn], t[3, turn], t[4, turn], t[5, turn],
+                )  # fmt: skip
+                y = usize(dst) + row * usize(quarter) + p
+                work[y], work[y + usize(half)] = y0r, y0i
+                y += usize(length)
+                work[y], work[y + usize(half)] = y1r, y1i
+                y += usize(length)
+                work[y], work[y + usize(half)] = y2r, y2i
+                y += usize(length)
+                work[y], work[y + usize(half)] = y3r, y3i
+
+    return second_stage
+
+
+def _sort(half: int, src: int, dst: int) -> Callable[..., Any]:
+    """The 16 rows that the first two stages left become columns: what autosort would have written."""
+    column = half // SIDE
+
+    @part
+    def sort(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        work = scratch.work
+        for p in range(usize(0), usize(column), usize(SIDE)):
+            for re in (usize(0), usize(half)):
+                at = usize(src) + re + p
+                to = usize(dst) + re + usize(SIDE) * p
+                transpose_tile(work, at, usize(column), to, usize(SIDE))
+
+    return sort
 
 
 def _stage(half: int, src: int, dst: int, length: int, stride: int) -> Callable[..., Any]:
@@ -147,7 +195,8 @@ def _stage(half: int, src: int, dst: int, length: int, stride: int) -> Callable[
     step = 2 * half // length
 
     @part
-    def stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
+    def stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        work, table = scratch.work, ear.twiddle
         for p in range(usize(quarter)):
             c1, s1 = table[0, usize(step) * p], table[1, usize(step) * p]
             c2, s2 = table[0, usize(2 * step) * p], table[1, usize(2 * step) * p]
@@ -172,55 +221,12 @@ def _stage(half: int, src: int, dst: int, length: int, stride: int) -> Callable[
     return stage
 
 
-def _second_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
-    """Stride 4, too short a loop to vectorise: four butterflies by hand, all read before any is written."""
-    quarter = half // 4
-    length = half // 4
-    step = 2 * half // length
-
-    @part
-    def read(work, a, c1, s1, c2, s2, c3, s3):  # type: ignore[no-untyped-def]
-        b, c, d = a + usize(quarter), a + usize(2 * quarter), a + usize(3 * quarter)
-        return butterfly(
-            work[a], work[a + usize(half)], work[b], work[b + usize(half)],
-            work[c], work[c + usize(half)], work[d], work[d + usize(half)],
-            c1, s1, c2, s2, c3, s3,
-        )  # fmt: skip
-
-    @part
-    def write(work, at, q0, q1, q2, q3):  # type: ignore[no-untyped-def]
-        work[at], work[at + usize(1)], work[at + usize(2)], work[at + usize(3)] = q0, q1, q2, q3
-
-    @part
-    def second_stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
-        for p in range(usize(length // 4)):
-            c1, s1 = table[0, usize(step) * p], table[1, usize(step) * p]
-            c2, s2 = table[0, usize(2 * step) * p], table[1, usize(2 * step) * p]
-            c3, s3 = table[0, usize(3 * step) * p], table[1, usize(3 * step) * p]
-            a = usize(src) + usize(4) * p
-            q0 = read(work, a, c1, s1, c2, s2, c3, s3)
-            q1 = read(work, a + usize(1), c1, s1, c2, s2, c3, s3)
-            q2 = read(work, a + usize(2), c1, s1, c2, s2, c3, s3)
-            q3 = read(work, a + usize(3), c1, s1, c2, s2, c3, s3)
-            y = usize(dst) + usize(16) * p
-            write(work, y, q0[0], q1[0], q2[0], q3[0])
-            write(work, y + usize(4), q0[2], q1[2], q2[2], q3[2])
-            write(work, y + usize(8), q0[4], q1[4], q2[4], q3[4])
-            write(work, y + usize(12), q0[6], q1[6], q2[6], q3[6])
-            y += usize(half)
-            write(work, y, q0[1], q1[1], q2[1], q3[1])
-            write(work, y + usize(4), q0[3], q1[3], q2[3], q3[3])
-            write(work, y + usize(8), q0[5], q1[5], q2[5], q3[5])
-            write(work, y + usize(12), q0[7], q1[7], q2[7], q3[7])
-
-    return second_stage
-
-
 def _last_stage(half: int, src: int, dst: int, stride: int) -> Callable[..., Any]:
     """Radix 2, for lengths that are not a power of four: `stride` transforms of length 2."""
 
     @part
-    def last_stage(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
+    def last_stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        work = scratch.work
         for q in range(usize(stride)):
             a = usize(src) + q
             b = a + usize(stride)
@@ -233,46 +239,53 @@ def _last_stage(half: int, src: int, dst: int, stride: int) -> Callable[..., Any
     return last_stage
 
 
-def _untangle(half: int, src: int) -> Callable[..., Any]:
-    """X[k] = (Z[k] + conj Z[-k]) / 2 - i w^k (Z[k] - conj Z[-k]) / 2 with w = exp(-2 pi i / n); power is |X| ** 2."""
-    re, im = src, src + half
+def _mirror(half: int, src: int, dst: int) -> Callable[..., Any]:
+    """dst[k] = src[(half - k) % half], for both rows: what `_untangle` reads beside src[k]."""
 
     @part
-    def untangle(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
-        re0, im0 = work[usize(re)], work[usize(im)]
-        power[0] = (re0 + im0) * (re0 + im0)
-        power[usize(half)] = (re0 - im0) * (re0 - im0)
-        for k in range(usize(1), usize(half)):
-            zr, zi = work[usize(re) + k], work[usize(im) + k]
-            yr, yi = work[usize(re + half) - k], work[usize(im + half) - k]
+    def mirror(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        work = scratch.work
+        for k in range(usize(0), usize(half), usize(SIDE)):
+            back = usize(half - SIDE + 1) - k
+            reverse_row(work, usize(src) + back, usize(dst) + k)
+            reverse_row(work, usize(src + half) + back, usize(dst + half) + k)
+        work[usize(dst)] = work[usize(src)]
+        work[usize(dst + half)] = work[usize(src + half)]
+
+    return mirror
+
+
+def _untangle(half: int, src: int, mirrored: int) -> Callable[..., Any]:
+    """X[k] = (Z[k] + conj Z[-k]) / 2 - i w^k (Z[k] - conj Z[-k]) / 2 with w = exp(-2 pi i / n); power is |X| ** 2."""
+
+    @part
+    def untangle(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        work, power, table = scratch.work, scratch.power, ear.twiddle
+        for k in range(usize(half)):
+            zr, zi = work[usize(src) + k], work[usize(src + half) + k]
+            yr, yi = work[usize(mirrored) + k], work[usize(mirrored + half) + k]
             even_re, even_im = f32(0.5) * (zr + yr), f32(0.5) * (zi - yi)
             odd_re, odd_im = f32(0.5) * (zi + yi), f32(0.5) * (yr - zr)
             c, s = table[0, k], table[1, k]
             x = even_re + (c * odd_re - s * odd_im)
             y = even_im + (c * odd_im + s * odd_re)
             power[k] = x * x + y * y
+        last = work[usize(src)] - work[usize(src + half)]
+        power[usize(half)] = last * last
 
     return untangle
 
 
-def power_spectrum(
-    ring: NDArray[np.float32],
-    start: int,
-    window: NDArray[np.float32],
-    table: NDArray[np.float32],
-    first_table: NDArray[np.float32],
-    work: NDArray[np.float32],
-    power: NDArray[np.float32],
-) -> None:
-    """`power_spectrum_for(len(window))`; inside a kernel, where `window` is a record's field, chosen by its type."""
-    power_spectrum_for(len(window))(ring, start, window, table, first_table, work, power)
+def power_spectrum(ear: Record, state: Record, scratch: Record, start: int) -> None:
+    """`power_spectrum_for` the length of `ear.window`, for use inside kernels."""
+    raise NotImplementedError("power_spectrum runs inside compiled kernels only")
 
 
 @overload(power_spectrum, jit_options=OPTIONS)
-def _power_spectrum(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
-    chosen = power_spectrum_for(window.shape[0])
+def _power_spectrum(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    chosen = power_spectrum_for(dict(ear.fields)["window"].type.shape[0])
 
-    def call(ring, start, window, table, first_table, work, power):  # type: ignore[no-untyped-def]
-        chosen(ring, start, window, table, first_table, work, power)
+    def call(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+        chosen(ear, state, scratch, start)
 
     return named(call)

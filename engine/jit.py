@@ -35,6 +35,16 @@ def kernel(function: F) -> F:
     return numba.njit(cache=cache_directory() is not None, **OPTIONS)(function)  # type: ignore[no-any-return]
 
 
+def inlined(function: F) -> F:
+    """As `kernel`, for a stage that a kernel calls with a record's arrays: compiled as if written there.
+
+    An array passed to a function loses its length and place on the way, and LLVM with them the reason to vectorise: it
+    optimises each function by itself before it inlines one into another.
+    """
+    name_by_whole_types()
+    return numba.njit(inline="always", cache=cache_directory() is not None, **OPTIONS)(function)  # type: ignore[no-any-return]
+
+
 # Kernels compiled by two processes meet when a third loads both from disk. Where they hold two functions of one name,
 # one runs in place of the other, silently. numba (0.68) names a function by its module and qualified name, a number
 # that each process counts up anew, and some of its arguments' types. With `part`, `named` and `name_by_whole_types`

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import Record, kernel
+from engine.jit import Record, inlined
 
 ONSET, OFFSET, RETRACT = 0, 1, 2
 PHASES = ("onset", "offset", "retract")
@@ -108,7 +108,7 @@ def state_fields(labels: int) -> list[tuple[object, ...]]:
     ]
 
 
-@kernel
+@inlined
 def latch_step(
     v: NDArray[np.float32],
     first: int,

@@ -15,7 +15,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import kernel
+from engine.jit import inlined
 
 f32 = np.float32
 usize = nb.uintp
@@ -24,7 +24,7 @@ SUBTRACT, ZERO, NONE = 0, 1, 2
 RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}
 
 
-@kernel
+@inlined
 def lif_step(
     current: NDArray[np.float32],
     beta: NDArray[np.float32],

@@ -8,12 +8,12 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import kernel
+from engine.jit import inlined
 
 usize = nb.uintp  # an unsigned index needs no test for "counted from the end"
 
 
-@kernel
+@inlined
 def push(ring: NDArray[np.float32], written: int, samples: NDArray[np.float32], first: int, count: int) -> None:
     """Append `samples[first : first + count]`.
 
@@ -28,13 +28,13 @@ def push(ring: NDArray[np.float32], written: int, samples: NDArray[np.float32], 
     _copy(ring, capacity, samples, usize(first) + head, usize(count) - head)
 
 
-@kernel
+@inlined
 def _copy(ring: NDArray[np.float32], at: int, samples: NDArray[np.float32], first: int, count: int) -> None:
     for i in range(count):
         ring[at + i] = samples[first + i]
 
 
-@kernel
+@inlined
 def newest(ring: NDArray[np.float32], written: int, count: int) -> int:
     """Index in `ring` at which the newest `count` samples start. Before `count` samples came, zeros lead."""
     capacity = ring.shape[0] // 2

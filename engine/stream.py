@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import ear, latch
+from engine import ear, latch, network
 from engine.events import Event
 from engine.latch import LatchSettings, score_of
-from engine.network import network_record
 from engine.weights import Model
 
 BLOCK_FRAMES = 64  # frames of one stream for which the event buffer has room
@@ -26,7 +25,7 @@ RAW_EVENT = np.dtype(
 @lru_cache(maxsize=16)
 def parameters(model: Model) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """A model's read-only records, ear and network: made once, shared by all of its streams."""
-    records = ear.parameters(model.front_end), network_record(model.layers)
+    records = ear.parameters(model.front_end), network.network_record(model.layers)
     for record in records:
         record.setflags(write=False)
     return records
@@ -54,12 +53,7 @@ class Memory:
     def __init__(self, model: Model, streams: int, trace_frames: int) -> None:
         config = model.front_end
         labels = len(model.labels)
-        widest = max(layer.weight.shape[1] for layer in model.layers)
-        scratch = [
-            ("current", np.float32, (widest,)),
-            ("active", np.int64, (max(widest, config.fibres),)),
-            *ear.scratch_fields(config),
-        ]
+        scratch = [*network.scratch_fields(model.layers), *ear.scratch_fields(config)]
         trace = [
             ("level", np.float32),  # mean band energy: power, full scale near 1
             ("energy", np.float32, (config.bands,)),
