@@ -51,7 +51,8 @@ def inhibit(
     """drive[j] = max(0, feature[j] + sum_d flank[d - 1] * (feature[j - d] + feature[j + d])).
 
     A neighbour beyond the edge counts as the edge band, so that edges are inhibited like the rest.
-    feature, drive: (bands,) float32. flank: (reach,) float32 of `inhibition_kernel`. padded: (bands + 2 reach,) scratch.
+    feature, drive: (bands,) float32. flank: (reach,) float32 of `inhibition_kernel`. padded: (bands + 2 reach,),
+    scratch.
     """
     bands, reach = usize(feature.shape[0]), usize(flank.shape[0])
     for j in range(reach):

@@ -29,8 +29,8 @@ class FrontEnd:
         object.__setattr__(self, "fibre_gains", tuple(float(gain) for gain in self.fibre_gains))
         if not 8_000 <= self.sample_rate_hz <= 96_000:
             raise ValueError(f"sample_rate_hz={self.sample_rate_hz} is outside 8000..96000")
-        if self.frame_samples not in (256, 512, 1024, 2048, 4096):
-            raise ValueError(f"frame_samples={self.frame_samples} is not one of 256, 512, 1024, 2048, 4096")
+        if self.frame_samples not in (512, 1024, 2048, 4096):
+            raise ValueError(f"frame_samples={self.frame_samples} is not one of 512, 1024, 2048, 4096")
         if not 16 <= self.hop_samples <= self.frame_samples:
             raise ValueError(f"hop_samples={self.hop_samples} is outside 16..frame_samples={self.frame_samples}")
         if not 8 <= self.bands <= 256:

@@ -73,8 +73,8 @@ def power_spectrum_for(n: int) -> Callable[..., None]:
 
     Its arguments: ear, state, scratch, start. It writes `scratch.power = |rfft(ear.window * frame)| ** 2` with
     `frame = state.ring[start : start + n]`. Records, whose fields are float32: ear has window (n,), twiddle (2, n) of
-    `twiddles`, first_twiddle (6, 5 n / 32) of `first_twiddles`; scratch has work (2 n,) and power (n / 2 + 1,). A record
-    costs a call one argument, an array seven: with arrays the calls took as long as the stages.
+    `twiddles`, first_twiddle (6, 5 n / 32) of `first_twiddles`; scratch has work (2 n,) and power (n / 2 + 1,).
+    A record costs a call one argument, an array seven: with arrays the calls took as long as the stages.
     """
     half = n // 2
     near, far = 0, n  # where the two pairs of rows start in `work`
@@ -105,7 +105,7 @@ def _then(before: Callable[..., Any], stage: Callable[..., Any]) -> Callable[...
 
 
 def _first_stage(half: int, dst: int) -> Callable[..., Any]:
-    """Window the frame, even samples real and odd ones imaginary, and do the first stage in columns (`_second_stage`)."""
+    """Window the frame, even samples real, odd ones imaginary, and do the first stage in columns (`_second_stage`)."""
     quarter = half // 4
 
     @part
@@ -141,8 +141,8 @@ def _first_stage(half: int, dst: int) -> Callable[..., Any]:
 def _second_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
     """The second stage in columns: four transforms of `half / 4`, each read and written as a row.
 
-    Autosort would write output k of butterfly p beside output k + 1: too short a stride to vectorise. Here output k of all
-    butterflies stays a row of its own, and `_sort` puts them in order after this stage.
+    Autosort would write output k of butterfly p beside output k + 1: too short a stride to vectorise. Here output k of
+    all butterflies stays a row of its own, and `_sort` puts them in order after this stage.
     """
     length = half // 4
     quarter = length // 4

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from engine.bands import follow_level, mel_table, normalise
 from engine.cochlea import change, derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
-from engine.ear import Ear
-from engine.fft import first_twiddles, power_spectrum, twiddles
+from engine.ear import Ear, parameters, scratch_fields, state_fields
+from engine.fft import LENGTHS, power_spectrum
+from engine.jit import Record, kernel
 from engine.ring import newest, push
 from engine.stft import window
 from tests import reference
@@ -29,14 +30,21 @@ def test_ring_returns_the_newest_samples_in_order(chunks: list[int]) -> None:
     np.testing.assert_array_equal(ring[start : start + 32], expected)
 
 
+@kernel
+def power_of(ear: Record, state: Record, scratch: Record) -> None:
+    power_spectrum(ear[0], state[0], scratch[0], 0)
+
+
 def spectrum(samples: np.ndarray) -> np.ndarray:
-    n = len(samples)
-    power = np.zeros(n // 2 + 1, np.float32)
-    power_spectrum(samples, 0, window(n), twiddles(n), first_twiddles(n), np.zeros(2 * n, np.float32), power)
-    return power
+    config = FrontEnd(frame_samples=len(samples), hop_samples=len(samples))
+    state = np.zeros(1, np.dtype(state_fields(config), align=True))
+    scratch = np.zeros(1, np.dtype(scratch_fields(config), align=True))
+    state["ring"][0, : len(samples)] = samples
+    power_of(parameters(config), state, scratch)
+    return scratch["power"][0].copy()
 
 
-@pytest.mark.parametrize("n", [256, 512, 1024, 2048, 4096])
+@pytest.mark.parametrize("n", LENGTHS)
 def test_power_spectrum_equals_the_float64_transform(n: int) -> None:
     samples = np.random.default_rng(n).standard_normal(n).astype(np.float32)
     exact = np.abs(np.fft.rfft(samples.astype(np.float64) * window(n))) ** 2
@@ -162,12 +170,12 @@ def test_without_a_change_gain_there_are_no_change_fibres() -> None:
 
 def test_inhibition_keeps_a_peak_and_turns_a_flat_spectrum_down() -> None:
     flank = inhibition_kernel(0.5, 3)
-    drive = np.zeros(16, np.float32)
-    inhibit(np.ones(16, np.float32), flank, drive)
+    drive, padded = np.zeros(16, np.float32), np.zeros(16 + 2 * 3, np.float32)
+    inhibit(np.ones(16, np.float32), flank, padded, drive)
     np.testing.assert_allclose(drive, 0.5, atol=1e-6)
     peak = np.zeros(16, np.float32)
     peak[8] = 1.0
-    inhibit(peak, flank, drive)
+    inhibit(peak, flank, padded, drive)
     np.testing.assert_array_equal(drive, peak)
 
 

@@ -21,7 +21,7 @@ from engine.jit import cache_directory
 from engine.config import FrontEnd
 from engine.ear import Ear
 print(cache_directory())
-print(Ear(FrontEnd(frame_samples=256, bands=16)).feed(np.ones(400, np.float32))[0].shape)
+print(Ear(FrontEnd(bands=16)).feed(np.ones(400, np.float32))[0].shape)
 """
 
 
