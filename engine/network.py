@@ -5,8 +5,8 @@ are added as the integers that the model file holds, and the sum is turned into 
 rounded, so the order does not matter: that is what makes the membranes equal to a matrix product's, bit for bit. A row
 of int8 is a quarter of the memory of one in float32, and its sum in int16 takes half the instructions.
 
-A network is a record with the fields `weight0, bias0, step0, beta0, threshold0, weight1 ...`. Its type tells every size,
-and `network_step` is compiled for it: loops of known length over memory that is known not to overlap.
+A network is a record with the fields `weight0, bias0, step0, beta0, threshold0, weight1 ...`. Its type tells every
+size, and `network_step` is compiled for it: loops of known length over memory that is known not to overlap.
 """
 
 from collections.abc import Callable
@@ -33,11 +33,7 @@ def network_record(layers: tuple[Layer, ...]) -> NDArray[np.void]:
     for i, layer in enumerate(layers):
         fan_in, width = layer.weight.shape
         fields += [
-            (
-                f"weight{i}",
-                np.int8,
-                (fan_in + 1, _padded(width)),
-            ),  # a row an input, then one of zeros
+            (f"weight{i}", np.int8, (fan_in + 1, _padded(width))),  # a row for each input, then one of zeros
             (f"bias{i}", np.int32, (width,)),
             (f"step{i}", np.float32),  # of the grid: what one unit of weight or bias is worth
             (f"beta{i}", np.float32, (width,)),

@@ -26,8 +26,8 @@ def transpose_tile(typingctx, array, src, src_stride, dst, dst_stride):  # type:
     array: contiguous float32, flat. Everything is read before anything is written; no index is checked.
 
     Row i is interleaved with row i + 8, giving rows 2i and 2i + 1; done four times, a number's index (i, j) has been
-    rotated by four of its eight bits: it is (j, i). Source: the perfect shuffle of Stone 1971, "Parallel processing with the
-    perfect shuffle".
+    rotated by four of its eight bits: it is (j, i).
+    Source: the perfect shuffle of Stone 1971, "Parallel processing with the perfect shuffle".
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
