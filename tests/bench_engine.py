@@ -27,25 +27,26 @@ POOL_STREAMS = 512
 def measure(args: argparse.Namespace) -> report.Report:
     missing = Missing()
     samples = subjects.sound(args.seconds)
-    model, rival = subjects.reference(), subjects.rival_size()
+    model = subjects.network(*args.network)
     spikes = subjects.heard(model, samples)
-    models = {"reference": model, "orchestra": load(SHIPPED)}
+    models = {"reference": model}
+    if not args.quick:
+        models["orchestra"] = load(SHIPPED)
     frames, races = {}, {}
     for name, subject in models.items():
         heard = subjects.heard(subject, samples)
         frames[name] = frame.measure(subject, samples, heard, args.repeats)
         races[name] = race.measure(subject, heard, args.repeats, missing)
-    tenth = subjects.random_spikes(len(spikes), rival.front_end.fibres, 0.1)
-    races["rival size"] = race.measure(rival, tenth, args.repeats, missing)
+    if not args.quick:
+        models["rival size"] = rival = subjects.network(*subjects.RIVAL_SIZE)
+        tenth = subjects.random_spikes(len(spikes), rival.front_end.fibres, 0.1)
+        races["rival size"] = race.measure(rival, tenth, args.repeats, missing)
     moved, copied = floor.measure(model, spikes, args.repeats)
     curves = {} if args.quick else scaling.measure(samples, max(3, args.repeats // 2))
     pooled = curves.get("streams") or pool.measure(model, (POOL_STREAMS,), args.repeats)
     return report.Report(
         machine=machine.describe(CPU) | {"clock": machine.clock()[0], "repeats": args.repeats, "seconds": args.seconds},
-        models={
-            **{name: subjects.shape(subject) for name, subject in models.items()},
-            "rival size": subjects.shape(rival),
-        },
+        models={name: subjects.shape(subject) for name, subject in models.items()},
         hop_us=model.front_end.hop_s * 1e6,
         frames=frames,
         races=races,
@@ -75,11 +76,18 @@ def measure_peers(paths: dict[str, Path | None], rounds: int, missing: Missing) 
     return measured
 
 
+def widths(text: str) -> tuple[int, ...]:
+    """64-128-128-16: bands, then the neurons of each layer."""
+    return tuple(int(width) for width in text.split("-"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0, help="of sound in each round")
     parser.add_argument("--repeats", type=int, default=25, help="rounds that the medians are over")
-    parser.add_argument("--quick", action="store_true", help="no scaling curves, one length of transform")
+    parser.add_argument("--quick", action="store_true", help="one network, one length of transform, no curves")
+    sizes = "-".join(map(str, subjects.REFERENCE))
+    parser.add_argument("--network", type=widths, default=subjects.REFERENCE, help=f"bands and layers, {sizes}")
     parser.add_argument("--yamnet", type=Path, help="YAMNet as a .tflite file, to measure beside")
     parser.add_argument("--silero", type=Path, help="Silero VAD as an .onnx file, to measure beside")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="folder for engine.json and .png")

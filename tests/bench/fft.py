@@ -34,7 +34,7 @@ def transform_all(ear: Record, state: Record, scratch: Record, count: int) -> No
     n = e.window.shape[0]
     for i in range(count):
         start = (i * e.hop) % n
-        power_spectrum(s.ring, start, e.window, e.twiddle, e.first_twiddle, w.work, w.power)
+        power_spectrum(e, s, w, start)
 
 
 def frames_of(n: int) -> Frames:

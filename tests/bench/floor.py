@@ -29,9 +29,10 @@ def frame_bytes(model: Model, spikes: NDArray[np.uint8]) -> int:
     fired = inside.network_answers(model, spikes)["spikes"]
     inputs = spikes.sum() / len(spikes)
     first = total = 0
-    for layer in model.layers:
+    for i, layer in enumerate(model.layers):
         width = layer.weight.shape[1]
-        total += 4 * width * (inputs + 3)  # a row for each spike, then bias, decay and threshold
+        rows = r.net.dtype[f"weight{i}"]
+        total += rows.itemsize / rows.shape[0] * inputs + 4 * width * 3  # a row a spike; bias, decay and threshold
         inputs = fired[:, first : first + width].sum() / len(fired)
         first += width
     return round(total + r.ear.itemsize + r.state.itemsize + r.scratch.itemsize + 4 * model.front_end.hop_samples)

@@ -67,7 +67,7 @@ class Report:
         frame, race = self.frames["reference"], self.races["reference"]
         network = race["engine"].median
         own = {name: times.median for name, times in race.items() if name in RIVAL_KEYS}
-        size = self.races["rival size"]
+        size = self.races.get("rival size", {})
         return {
             "us_per_frame": us(frame["whole"]),
             "pool_us_per_frame": us(self.pool[self.pool_at]),
@@ -78,7 +78,7 @@ class Report:
             "latch_us": us(frame["latches"]),
             "trace_us": us(frame["trace"]),
             "live_us_per_frame": us(frame["live"]),
-            "network_128_128_64_16_us": us(size["engine"]),
+            "network_128_128_64_16_us": us(size["engine"]) if size else None,
             "c_network_128_128_64_16_us": us(size["C, -O3"]) if "C, -O3" in size else None,
             "floor_us": us(self.floor),
             "floor_bytes": self.floor_bytes,

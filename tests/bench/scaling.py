@@ -10,7 +10,7 @@ from engine.config import FrontEnd
 from engine.ear import parameters, scratch_fields, state_fields
 from engine.weights import Model
 from tests.bench import inside, pool
-from tests.bench.subjects import heard, network, random_spikes, reference
+from tests.bench.subjects import REFERENCE, heard, network, random_spikes
 from tests.bench.timing import Run, Times, compete
 
 STREAMS = (1, 8, 64, 512, 1024, 4096)
@@ -38,8 +38,8 @@ def front_end_run(config: FrontEnd, samples: NDArray[np.float32]) -> Run:
 
 
 def measure(samples: NDArray[np.float32], rounds: int) -> dict[str, Curve]:
-    """What grows to how much to the time of one frame: of the pool, of the network alone or of the front end alone."""
-    model = reference()
+    """What grows to how much to the time of one frame: of a pool, of networks or front ends alone."""
+    model = network(*REFERENCE)
     spikes = heard(model, samples)
     networks = {n: network(64, *[128] * n, 16) for n in HIDDEN_LAYERS}
     widths = {n: networks[2] if n == 128 else network(64, n, n, 16) for n in WIDTHS}

@@ -37,7 +37,7 @@ def fft_stage(ear: Record, state: Record, scratch: Record, samples: NDArray[np.f
     for i in range(turns):
         s, w = state[i % FRAMES], scratch[i % FRAMES]
         start = newest(s.ring, s.written, e.window.shape[0])
-        power_spectrum(s.ring, start, e.window, e.twiddle, e.first_twiddle, w.work, w.power)
+        power_spectrum(e, s, w, start)
 
 
 @kernel
@@ -62,7 +62,7 @@ def inhibit_stage(ear: Record, state: Record, scratch: Record, samples: NDArray[
     e = ear[0]
     for i in range(turns):
         w = scratch[i % FRAMES]
-        inhibit(w.feature, e.flank, w.drive)
+        inhibit(w.feature, e.flank, w.padded, w.drive)
 
 
 @kernel

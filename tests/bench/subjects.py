@@ -8,6 +8,8 @@ from engine.ear import Ear
 from engine.weights import Layer, Model
 
 RATE_HZ = 16_000
+REFERENCE = (64, 128, 128, 16)  # at a hop of 10 ms: the network that every figure of the project refers to
+RIVAL_SIZE = (128, 128, 64, 16)  # where a plain C loop was first held against the engine
 
 
 def network(inputs: int, *widths: int, front_end: FrontEnd | None = None) -> Model:
@@ -33,16 +35,6 @@ def network(inputs: int, *widths: int, front_end: FrontEnd | None = None) -> Mod
         families=("none",) * labels, front_end=front_end or FrontEnd(bands=inputs), layers=layers,
         on=(0.99,) * labels, off=(0.5,) * labels,
     )  # fmt: skip
-
-
-def reference() -> Model:
-    """64-128-128-16 at a hop of 10 ms: the network that every figure of the project refers to."""
-    return network(64, 128, 128, 16)
-
-
-def rival_size() -> Model:
-    """128-128-64-16: a size at which others have published what a C loop takes."""
-    return network(128, 128, 64, 16)
 
 
 def shape(model: Model) -> str:

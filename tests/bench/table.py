@@ -65,7 +65,8 @@ def networks(report: Report) -> Table:
             else:
                 row += ["", ""]
         table.add_row(rival, *row)
-    table.caption = "rival size: random spikes at 10 % of the inputs; the others hear music"
+    if "rival size" in report.races:
+        table.caption = "rival size: random spikes at 10 % of the inputs; the others hear music"
     return table
 
 
