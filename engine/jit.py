@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import numba
 from numba.core import types
 
+from engine.kernel_files import KernelCache
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # An element of a numpy structured array, or such an array, as kernels see it: fields are attributes, which numba knows
@@ -32,7 +34,10 @@ OPTIONS: dict[str, Any] = {
 def kernel(function: F) -> F:
     """Compile `function` with `OPTIONS`, and keep the machine code on disk where there is a place for it."""
     name_by_whole_types()
-    return numba.njit(cache=cache_directory() is not None, **OPTIONS)(function)  # type: ignore[no-any-return]
+    compiled = numba.njit(**OPTIONS)(function)
+    if cache_directory() is not None:
+        compiled._cache = KernelCache(function)
+    return compiled  # type: ignore[no-any-return]
 
 
 def inlined(function: F) -> F:

@@ -46,7 +46,7 @@ def test_kernels_are_kept_for_the_source_that_they_were_made_from(tmp_path: Path
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
     first = hear(copy, **cache).stdout.split("\n")[0]
     assert Path(first).parent == tmp_path / "kernels"
-    assert list(Path(first).rglob("*.nbc"))
+    assert list(Path(first).rglob("*.kernel"))
     with (copy / "engine" / "bands.py").open("a") as source:
         source.write("# changed\n")
     where = "from engine.jit import cache_directory; print(cache_directory())"
