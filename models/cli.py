@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 TRAIN_EXTRA = "training needs the train extra ({missing} is not installed): pip install 'spiccato[train]'"
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="Folder with manifest.csv and the recordings it names.")],
+    data: Annotated[
+        list[Path], typer.Option(help="A corpus of any kind that `spiccato data check` knows; may be repeated.")
+    ],
     out: Annotated[Path, typer.Option(help="Model file to write; its card goes beside it.")],
     seed: Annotated[int, typer.Option(help="The same seed and data give the same weights.")] = 1,
     scenes: Annotated[int | None, typer.Option(min=1, help="Training scenes; default: the shipped model's.")] = None,
@@ -19,6 +22,7 @@ def train(
 ) -> None:
     """Train the instrument model from a folder of recordings, calibrate and evaluate it, and write it with its card."""
     try:
+        from models.data.recording import CorpusError
         from models.data.render import SOUNDFONTS
         from models.make import make
         from models.train import Recipe
@@ -33,9 +37,23 @@ def train(
     recipe = replace(recipe, scenes=scenes or recipe.scenes, epochs=epochs or recipe.epochs)
     console = Console(stderr=True)
     try:
-        model = make(data, recipe, SOUNDFONTS if soundfonts else (), report=console.print)
-    except FileNotFoundError as error:
+        with bars(console) as progress:
+            task = progress.add_task("recordings", total=None)
+            model = make(
+                data,
+                recipe,
+                SOUNDFONTS if soundfonts else (),
+                report=console.print,
+                progress=lambda done, total: progress.update(task, completed=done, total=total, visible=done < total),
+            )
+    except (FileNotFoundError, CorpusError) as error:
         raise typer.BadParameter(str(error)) from error
     save(model, out)
     out.with_suffix(".md").write_text(card(out), encoding="utf-8")
     console.print(f"wrote {out} and {out.with_suffix('.md')}")
+
+
+def bars(console: Console) -> Progress:
+    """Progress bars on a terminal, nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

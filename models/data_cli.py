@@ -3,15 +3,15 @@
 What a command needs is imported when it runs.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.cli import TRAIN_EXTRA
+from models.cli import TRAIN_EXTRA, bars
 
 if TYPE_CHECKING:
     from models.data.check import Finding
@@ -40,6 +40,7 @@ def check(
         from models.data.check import check as checked_all
         from models.data.contents import contents
         from models.data.loaders import load
+        from models.data.recording import CorpusError
     except ModuleNotFoundError as error:
         raise typer.BadParameter(TRAIN_EXTRA.format(missing=error.name)) from error
     import json
@@ -48,7 +49,7 @@ def check(
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     try:
         corpora = [load(path) for path in paths]
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, CorpusError) as error:
         raise typer.BadParameter(str(error)) from error
     with bars(err) as progress:
         reading, comparing = progress.add_task("reading", total=None), progress.add_task("comparing", total=None)
@@ -70,10 +71,65 @@ def check(
         raise typer.Exit(1)
 
 
-def bars(console: Console) -> Progress:
-    """Progress bars on a terminal, nothing elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+@app.command()
+def render(
+    notes: Annotated[list[Path], typer.Option("--notes", metavar="DIR", help="Corpora of notes; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    scores: Annotated[
+        str, typer.Option(metavar="PATH", help="MIDI or MusicXML: a file, a folder, or music21's `corpus`.")
+    ] = "corpus",
+    seed: Annotated[int, typer.Option(help="The same notes, scores and seed give the same bytes.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Pieces.")] = 50,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Of each piece.")] = 20.0,
+    least: Annotated[int, typer.Option("--min", min=1, help="Instruments at once, at least.")] = 2,
+    most: Annotated[int, typer.Option("--max", min=1, help="And at most.")] = 4,
+    part: Annotated[
+        str | None, typer.Option(metavar="PART", help="Only notes of train, calibrate or report; without it, all.")
+    ] = None,
+    snr: Annotated[float | None, typer.Option("--snr", metavar="DB", help="Noise this far below the music.")] = None,
+    pool: Annotated[int, typer.Option(min=1, help="Scores that are drawn and read.")] = 60,
+) -> None:
+    """Play scores with recorded notes: polyphonic pieces and, to 10 ms, which instruments sound when.
+
+    Writes FLAC files, truth.csv (path, onset_s, offset_s, label) and parts.csv, which tells who plays what.
+
+    **Examples**
+
+    - `spiccato data render --notes recordings/ --out pieces/`
+    - `spiccato data render --scores song.mid --notes recordings/ --part report --out pieces/ --snr 20`
+    """
+    try:
+        from models.data.corpus import read_corpora
+        from models.data.ensemble import Ensemble
+        from models.data.recording import CorpusError
+        from models.data.rendition import render as rendered
+        from models.data.scores import find_scores
+        from models.data.shelf import some_scores
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(TRAIN_EXTRA.format(missing=error.name)) from error
+    if part not in (None, "train", "calibrate", "report"):
+        raise typer.BadParameter(f"--part {part}: train, calibrate or report")
+    if least > most:
+        raise typer.BadParameter(f"--min {least} is more than --max {most}")
+    err = Console(stderr=True, highlight=False)
+    with bars(err) as progress:
+
+        def bar(name: str) -> Callable[[int, int], None]:
+            task = progress.add_task(name, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        try:
+            clips = [clip for clip in read_corpora(notes, progress=bar("notes")) if part in (None, clip.part)]
+            ensemble = Ensemble(clips, some_scores(find_scores(scores), pool, seed, bar("scores"), err.print))
+            rendered(
+                ensemble, out, count=count, seconds=seconds, least=least, most=most, seed=seed, snr_db=snr,
+                progress=bar("pieces"),
+            )  # fmt: skip
+        except (FileNotFoundError, CorpusError) as error:
+            raise typer.BadParameter(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise typer.BadParameter(TRAIN_EXTRA.format(missing=error.name)) from error
+    typer.echo(f"wrote {count} pieces to {out}")
 
 
 def _print(out: Console, kinds: dict[str, str], held: dict[str, Any], findings: "list[Finding]") -> None:

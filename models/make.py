@@ -1,7 +1,7 @@
 """From a folder of recordings to a model file: the whole training command, a line a stage. Knows only the order."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ from engine.latch import LatchSettings
 from engine.weights import Model
 from models.calibrate import thresholds
 from models.data.bank import build
-from models.data.corpus import Clip, read_folder
+from models.data.corpus import Clip, Progress, read_corpora
+from models.data.ensemble import Ensemble
 from models.data.ontology import LABELS
 from models.data.render import SOUNDFONTS, render_all
 from models.data.scenes import Stage
+from models.data.scores import CORPUS, find_scores
+from models.data.shelf import some_scores
 from models.evaluate import evaluate
 from models.export import model_of
 from models.hearing import hear
@@ -21,27 +24,41 @@ from models.train import Recipe, fit
 
 NAME = "orchestra"
 VERSION = "1.0.0"
+SCORES = 60  # of music21's corpus, from which scenes are taken where the recipe asks for any
 
 
 def make(
-    folder: Path,
+    folders: Path | Sequence[Path],
     recipe: Recipe,
     soundfonts: tuple[Path, ...] = SOUNDFONTS,
     report: Callable[[str], None] = lambda line: None,
+    progress: Progress = lambda done, total: None,
 ) -> Model:
-    """Read, render, train, calibrate, evaluate. The same folder, soundfonts, recipe and machine give the same bytes."""
-    clips = read_folder(folder)
-    report(f"{len(clips)} clips from {folder}")
+    """Read, render, train, calibrate, evaluate. The same folders, soundfonts, recipe and machine give the same bytes.
+
+    `progress` is told of the recordings that are decoded.
+    """
+    folders = [folders] if isinstance(folders, Path) else list(folders)
+    clips = read_corpora(folders, progress=progress)
+    report(f"{len(clips)} clips from {', '.join(map(str, folders))}")
     rendered = render_all(soundfonts)
     report(f"{len(rendered)} notes rendered from {len(soundfonts)} soundfonts")
     clips += rendered
     training = [clip for clip in clips if clip.part == "train"]
-    bank = build(Stage(training), recipe.front_end, recipe.scenes, recipe.seed)
+    bank = build(stage_of(training, recipe), recipe.front_end, recipe.scenes, recipe.seed)
     report(f"{len(bank)} scenes")
     network = fit(bank, recipe, report)
     model = model_of(network, recipe.front_end, name=NAME, version=VERSION)
     report("calibrating and evaluating")
     return finished(model, clips, recipe)
+
+
+def stage_of(clips: Sequence[Clip], recipe: Recipe) -> Stage:
+    """The scenes of the recipe; scores are read only if some scenes are to be bars of one."""
+    if recipe.score_share == 0.0:
+        return Stage(clips)
+    scores = some_scores(find_scores(CORPUS), SCORES, recipe.seed)
+    return Stage(clips, Ensemble(clips, scores), recipe.score_share)
 
 
 def finished(model: Model, clips: list[Clip], recipe: Recipe) -> Model:

@@ -36,6 +36,7 @@ class Recipe:
     hidden: tuple[int, ...] = (256, 128)
     output_beta: float = 0.95
     scenes: int = 28_000
+    score_share: float = 0.0  # of them that are bars of a real score
     epochs: int = 9
     batch: int = 64
     rate: float = 5e-3  # AdamW's greatest step, reached after a tenth of the steps, then down a cosine to zero

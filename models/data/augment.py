@@ -4,8 +4,12 @@ Clips of one instrument from one library share a level, a colour and a noise flo
 learn those instead of the instrument.
 """
 
+import av
+import av.filter
 import numpy as np
 import scipy.fft
+from av.error import BlockingIOError
+from av.error import EOFError as EndOfFile
 from numpy.typing import NDArray
 
 from models.data.corpus import RATE_HZ
@@ -22,6 +26,42 @@ def transposed(samples: Samples, ratio: float) -> Samples:
     """Played `ratio` times as fast and as high, by linear interpolation."""
     count = int((len(samples) - 1) / ratio)
     return np.interp(np.arange(count) * ratio, np.arange(len(samples)), samples).astype(np.float32)
+
+
+def stretched(samples: Samples, factor: float) -> Samples:
+    """`factor` times as long at the same pitch, by FFmpeg's `atempo` (WSOLA). Raises ValueError outside 0.5 to 2."""
+    if not 0.5 <= factor <= 2.0:
+        raise ValueError(f"factor={factor} must be between 0.5 and 2")
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(sample_rate=RATE_HZ, format="flt", layout="mono")
+    tempo = graph.add("atempo", f"{1.0 / factor:.9f}")
+    sink = graph.add("abuffersink")
+    source.link_to(tempo)
+    tempo.link_to(sink)
+    graph.configure()
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="flt", layout="mono")
+    frame.sample_rate, frame.pts = RATE_HZ, 0
+    graph.push(frame)
+    graph.push(None)
+    pieces = []
+    while True:
+        try:
+            pieces.append(graph.pull().to_ndarray()[0])
+        except (BlockingIOError, EndOfFile):
+            break
+    return np.concatenate(pieces)[: round(len(samples) * factor)] if pieces else np.zeros(0, np.float32)
+
+
+def shifted(samples: Samples, semitones: float) -> Samples:
+    """As long as before and `semitones` higher: transposed, then stretched back."""
+    ratio = 2.0 ** (semitones / 12.0)
+    return stretched(transposed(samples, ratio), ratio)
+
+
+def with_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+    """The samples with `noise` of the same length so far below them, by their mean power."""
+    power, noise_power = (float(np.mean(np.square(one, dtype=np.float64))) for one in (samples, noise))
+    return samples + noise * np.float32(np.sqrt(power / (noise_power + 1e-30) * 10.0 ** (-snr_db / 10.0)))
 
 
 def recorded(rng: np.random.Generator, samples: Samples) -> Samples:

@@ -18,7 +18,7 @@ from models.data.loaders import Corpus, load, merged
 from models.data.ontology import NEGATIVES
 from models.data.pack import Pack, packed
 from models.data.prepare import LONG_S, SEGMENT_S, hops_s, segments
-from models.data.recording import Recording
+from models.data.recording import CorpusError, Recording
 
 __all__ = ["RATE_HZ", "Clip", "read_corpora", "read_folder", "read_sound"]
 
@@ -54,7 +54,7 @@ def read_corpora(
 ) -> list[Clip]:
     """The clips of several corpora, merged, that have a label, without the silence around them, long ones in segments.
 
-    Raises FileNotFoundError if a path is no corpus, ValueError naming the first file that cannot be read.
+    Raises FileNotFoundError if a path is no corpus, CorpusError naming the first file that cannot be read.
     """
     corpora = [load(path) for path in paths]
     recordings = [recording for recording in merged(corpora) if recording.label]
@@ -94,7 +94,7 @@ def sounds(
 def _clip(recording: Recording, part: split.Part, pack: Pack, name: str) -> Clip:
     sound = pack.sounds[name]
     if sound.trouble:
-        raise ValueError(f"{recording.path}: {sound.trouble}")
+        raise CorpusError(f"{recording.path}: {sound.trouble}")
     samples = pack.samples(name)
     if recording.label not in NEGATIVES:
         samples = samples[sound.start : sound.stop]

@@ -12,6 +12,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from models.data.recording import CorpusError
 from server.decode import DecodeLimits, Decoder
 from server.errors import Refusal
 from server.ingest import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, mix
@@ -23,7 +24,7 @@ LIMITS = DecodeLimits(audio_s=float("inf"), channels=MAX_CHANNELS, wall_s=float(
 FOR_FFMPEG = frozenset({".m4a"})
 
 
-class Unreadable(ValueError):
+class Unreadable(CorpusError):
     """A sentence about what is wrong with a file."""
 
 
@@ -82,7 +83,7 @@ class Decoded:
 
 
 def read_sound(path: Path) -> NDArray[np.int16]:
-    """The whole file, (n,) mono at RATE_HZ. Raises Unreadable, a ValueError, naming the file."""
+    """The whole file, (n,) mono at RATE_HZ. Raises Unreadable, naming the file."""
     try:
         whole = np.concatenate(list(Decoded(path).blocks()))
     except Unreadable as error:

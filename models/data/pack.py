@@ -90,18 +90,18 @@ def packed(folder: Path, files: Mapping[str, Path], progress: Callable[[str], No
         os.unlink(out.name)
         raise
     entries = {name: [(others | wanted)[name], asdict(sound)] for name, sound in sounds.items()}
-    _write(index, json.dumps({"format": FORMAT, "folder": str(folder.resolve()), "files": entries}))
+    write_whole(index, json.dumps({"format": FORMAT, "folder": str(folder.resolve()), "files": entries}))
     return Pack({name: sounds[name] for name in files}, pcm)
 
 
-def directory() -> Path:
-    """`$XDG_CACHE_HOME/spiccato/audio`, else `~/.cache/spiccato/audio`; made if it is not there."""
+def cache(kind: str) -> Path:
+    """`$XDG_CACHE_HOME/spiccato/KIND`, else `~/.cache/spiccato/KIND`; made if it is not there."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = Path(base) / "spiccato" / "audio"
+    path = Path(base) / "spiccato" / kind
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"decoded sound cannot be kept in {path} ({error.strerror}): set XDG_CACHE_HOME") from error
+        raise OSError(f"nothing can be kept in {path} ({error.strerror}): set XDG_CACHE_HOME") from error
     return path
 
 
@@ -137,7 +137,7 @@ def _decode(path: Path, out: Any, offset: int) -> Sound:
 
 def _place(folder: Path) -> Path:
     digest = hashlib.sha256(f"{folder.resolve()}".encode()).hexdigest()[:20]
-    return directory() / digest
+    return cache("audio") / digest
 
 
 def _stamp(path: Path) -> list[str]:
@@ -158,16 +158,16 @@ def _read_index(index: Path, pcm: Path) -> dict[str, tuple[list[str], Sound]]:
     return {name: (stamp, Sound(**sound)) for name, (stamp, sound) in kept["files"].items()}
 
 
-def _forget_lost_folders(cache: Path) -> None:
+def _forget_lost_folders(folder: Path) -> None:
     """Remove the packs of folders that are no more."""
-    for index in cache.glob("*.json"):
+    for index in folder.glob("*.json"):
         kept = json.loads(index.read_text(encoding="utf-8"))
         if not Path(kept["folder"]).exists():
             index.with_suffix(".pcm").unlink(missing_ok=True)
             index.unlink(missing_ok=True)
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """As a whole or not at all."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
         file.write(text)

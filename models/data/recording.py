@@ -19,6 +19,10 @@ STEPS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 SIGNS = {"": 0, "#": 1, "s": 1, "♯": 1, "b": -1, "♭": -1}
 
 
+class CorpusError(ValueError):
+    """A sentence about what is wrong with what the caller gave: files, tables, scores."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recording:
     """A note, a phrase, or a stretch of noise."""

@@ -107,7 +107,9 @@ def _render(font: Path, label: str, program: int, keys: range | tuple[int, ...],
         samples = through_codec(0.5 / peak * note)
         name = f"{library}/{label}/{program}/{key}/{velocity}"
         group = f"{library}/{program}"
-        clips.append(Clip(name, label, library, group, "train", "MIT or GPL soundfont, see its package", samples))
+        licence = "MIT or GPL soundfont, see its package"
+        pitch = key if channel == 0 else None
+        clips.append(Clip(name, label, library, group, "train", licence, samples, pitch, label))
     return clips
 
 

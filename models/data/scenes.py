@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from models.data.augment import coloured_noise, faded, recorded, transposed
 from models.data.corpus import RATE_HZ, Clip
+from models.data.ensemble import Ensemble
 from models.data.ontology import LABELS, NEGATIVES
+from models.data.truth import frame_levels, runs
 
 Samples = NDArray[np.float32]
 
@@ -30,6 +32,8 @@ SHORTEST_FRAMES = 15  # a hit that is over before the network can answer counts 
 AUDIBLE_DB = 35.0  # a note ends where it has stayed this far below its loudest 10 ms
 MASKED_DB = 3.0  # or this far below the noise
 
+SILENT_RMS = 1e-3  # a negative below it, -60 dBFS, is silence and is not made loud
+
 # kinds of scenes and how often
 KINDS = {"note": 0.40, "line": 0.24, "change": 0.10, "mixture": 0.10, "negative": 0.16}
 
@@ -41,11 +45,15 @@ class Scene:
 
 
 class Stage:
-    """Draws scenes. Labels are equally likely; a label's libraries by the square root of their size, up to a limit."""
+    """Draws scenes. Labels are equally likely; a label's libraries by the square root of their size, up to a limit.
+
+    With an `ensemble`, `score_share` of the scenes are a few bars of a score instead of one of KINDS.
+    """
 
     LIBRARY_LIMIT = 120  # clips beyond which a library is drawn no more often
 
-    def __init__(self, clips: Sequence[Clip]) -> None:
+    def __init__(self, clips: Sequence[Clip], ensemble: Ensemble | None = None, score_share: float = 0.0) -> None:
+        self._ensemble, self._score_share = ensemble, score_share
         by: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
         for clip in clips:
             by[clip.label][clip.library].append(clip)
@@ -66,12 +74,14 @@ class Stage:
         noise = self._noise(rng, 0.65)
         noise_db = 10.0 * np.log10(np.mean(noise**2) + 1e-12)
         start = round(rng.uniform(0.0, 0.5) * RATE_HZ)
-        if kind == "negative":
+        if self._ensemble is not None and rng.random() < self._score_share:
+            self._perform(rng, self._ensemble, samples, truth, start, noise_db)
+        elif kind == "negative":
             noise = self._noise(rng, 1.0)
             if self.negatives and rng.random() < 0.85:
                 sound = self._negative(rng)
                 sound = recorded(rng, sound[: SCENE_SAMPLES - start])[: SCENE_SAMPLES - start]
-                samples[start : start + len(sound)] += sound * (0.1 / (_rms(sound) + 1e-6))
+                samples[start : start + len(sound)] += sound * (0.1 / max(_rms(sound), SILENT_RMS))
         elif kind == "note":
             label = self._label(rng)
             self._play(rng, samples, truth, label, start, noise_db)
@@ -155,12 +165,38 @@ class Stage:
         if len(heard) == 0:
             return
         on, end = start // HOP_SAMPLES + int(heard[0]), start // HOP_SAMPLES + int(heard[-1]) + 1
-        column = truth[:, list(LABELS).index(label)]
-        played = column == ON
-        end = max(end, on + SHORTEST_FRAMES)
-        column[max(0, on - 1) : end + RELEASE_FRAMES] = ANY
-        column[on + REACTION_FRAMES : end] = ON
-        column[played] = ON
+        _write(truth[:, list(LABELS).index(label)], on, end)
+
+    def _perform(
+        self,
+        rng: np.random.Generator,
+        ensemble: Ensemble,
+        samples: Samples,
+        truth: NDArray[np.uint8],
+        start: int,
+        noise_db: float,
+    ) -> None:
+        """Add a few bars of a score from sample `start` on; each part has a microphone and room of its own."""
+        _, _, stems = ensemble.excerpt(rng, (SCENE_SAMPLES - start) / RATE_HZ)
+        sounds = [recorded(rng, stem.samples)[: SCENE_SAMPLES - start] for stem in stems]
+        loudest_db = max(float(frame_levels(sound, HOP_SAMPLES).max()) for sound in sounds)
+        gain_db = rng.uniform(-6.0, 6.0) - 20.0 - loudest_db
+        first = start // HOP_SAMPLES
+        for stem, sound in zip(stems, sounds, strict=True):
+            samples[start : start + len(sound)] += sound * np.float32(10.0 ** (gain_db / 20.0))
+            level_db = frame_levels(sound, HOP_SAMPLES) + gain_db
+            heard = level_db > max(float(level_db.max()) - AUDIBLE_DB, noise_db - MASKED_DB)
+            for on, end in runs(heard, RELEASE_FRAMES):
+                _write(truth[:, list(LABELS).index(stem.label)], first + on, first + end)
+
+
+def _write(column: NDArray[np.uint8], on: int, end: int) -> None:
+    """A label's truth (FRAMES,) for what is heard from frame `on` to before `end`."""
+    played = column == ON
+    end = max(end, on + SHORTEST_FRAMES)
+    column[max(0, on - 1) : end + RELEASE_FRAMES] = ANY
+    column[on + REACTION_FRAMES : end] = ON
+    column[played] = ON
 
 
 def _rms(samples: Samples) -> float:

@@ -25,7 +25,7 @@ class Corpus:
 
 
 def load(path: Path) -> Corpus:
-    """What `path` holds. Raises FileNotFoundError if it is no corpus, ValueError if it is one with mistakes in it."""
+    """What `path` holds. Raises FileNotFoundError if it is no corpus, CorpusError if it is one with mistakes in it."""
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     for kind, recognises, read in KINDS:

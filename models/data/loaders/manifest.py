@@ -8,7 +8,7 @@ import csv
 from pathlib import Path
 from typing import get_args
 
-from models.data.recording import OwnPart, Recording, midi_of, named
+from models.data.recording import CorpusError, OwnPart, Recording, midi_of, named
 
 REQUIRED = ("path", "instrument")
 COLUMNS = {"dynamics": "dynamics", "articulation": "articulation", "licence": "licence", "origin": "origin"}
@@ -19,29 +19,29 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> list[Recording]:
-    """`path`: the CSV, or a folder with `manifest.csv`. Raises ValueError naming a missing column or a wrong value."""
+    """`path`: the CSV, or a folder with `manifest.csv`. Raises CorpusError naming a missing column or a wrong value."""
     table = path if path.is_file() else path / "manifest.csv"
     with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(f"{table} has no column {', '.join(missing)}: found {', '.join(reader.fieldnames or ())}")
+            raise CorpusError(f"{table} has no column {', '.join(missing)}: found {', '.join(reader.fieldnames or ())}")
         return [_recording(table, line, row) for line, row in enumerate(reader, start=2)]
 
 
 def _recording(table: Path, line: int, row: dict[str, str | None]) -> Recording:
     given = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
     if not given["path"] or not given["instrument"]:
-        raise ValueError(f"{table}, line {line}: path and instrument must not be empty")
+        raise CorpusError(f"{table}, line {line}: path and instrument must not be empty")
     part = given.get("part", "")
     if part and part not in get_args(OwnPart):
-        raise ValueError(f"{table}, line {line}: part={part!r} is none of {', '.join(get_args(OwnPart))}")
+        raise CorpusError(f"{table}, line {line}: part={part!r} is none of {', '.join(get_args(OwnPart))}")
     library = given.get("source") or table.parent.resolve().name
     seconds = given.get("duration_s", "")
     try:
         duration_s = float(seconds) if seconds else None
     except ValueError as error:
-        raise ValueError(f"{table}, line {line}: duration_s={seconds!r} is no number") from error
+        raise CorpusError(f"{table}, line {line}: duration_s={seconds!r} is no number") from error
     return Recording(
         path=table.parent / given["path"],
         name=given["path"],
