@@ -62,21 +62,23 @@ def advance(
     while row < streams.shape[0]:
         s = states[streams[row]]
         following = states[streams[min(row + 1, last)]]  # its record is fetched while this stream is heard
-        size = states.itemsize if row < last else 0
+        quarter = states.itemsize // 4 + 1 if row < last else 0  # at a time: a core waits for few lines at once
         labels = s.is_on.shape[0]
         first_label = s.v.shape[0] - labels
         chunk = samples[: ends[row]]
         while at < chunk.shape[0]:
             if count + labels > events.shape[0]:
                 return row, at, count
+            prefetch(following, 0 * quarter, quarter)
             at = fill_hop(e, s, chunk, at)
             if s.pending < e.hop:
                 break
             frame, before = s.frame, count
-            prefetch(following, 0, size // 2)
+            prefetch(following, 1 * quarter, quarter)
             hear_frame(e, s, w)
-            prefetch(following, size // 2, size)
+            prefetch(following, 2 * quarter, quarter)
             network_step(n, s.cochlea_spikes, s, w)
+            prefetch(following, 3 * quarter, quarter)
             count = latch_step(s.v, first_label, s.rules, s, frame, s.attack, e.hop, events, count)
 
             for i in range(before, count):
@@ -103,6 +105,7 @@ class Pipeline:
         self._ear, self._net = parameters(model)
         self._memory = Memory(model, 1, TRACE_FRAMES) if memory is None else memory
         self._state = self._memory.states[slot : slot + 1]
+        self._flushed = self._state["flushed"]  # a view: looked at in each call
         self._ends = np.zeros(1, np.int64)  # of the one chunk in a call
         self.trace = self._memory.trace  # frame k at index k % TRACE_FRAMES
         self.configure(settings or default_settings(model))
@@ -133,7 +136,7 @@ class Pipeline:
     @property
     def flushed(self) -> bool:
         """The stream has ended: it hears nothing before `reset`."""
-        return bool(self._state["flushed"][0])
+        return bool(self._flushed[0])
 
     @property
     def open_labels(self) -> tuple[str, ...]:
@@ -157,7 +160,7 @@ class Pipeline:
         tail = np.zeros((self.model.front_end.hop_samples - pending) if pending else 0, np.float32)
         events = [_clamped(event, total) for event in self._advance(tail)]
         events += close_labels(self.model, self.settings, self._state, reason, total)
-        self._state["flushed"] = True
+        self._flushed[0] = True
         return events
 
     def release(self, reason: str, labels: Collection[str] | None = None) -> list[Event]:

@@ -15,9 +15,9 @@ CACHE_LINE = 64  # bytes, on every CPU that we know of; with another length it i
 
 
 @kernel
-def prefetch(record: Record, first: int, last: int) -> None:
-    """Begin to load the bytes `first .. last` of a record."""
-    for at in range(first, last, CACHE_LINE):
+def prefetch(record: Record, first: int, count: int) -> None:
+    """Begin to load `count` bytes of a record, from byte `first` on."""
+    for at in range(first, first + count, CACHE_LINE):
         _prefetch_line(record, at)
 
 
