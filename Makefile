@@ -19,7 +19,7 @@ check: .venv/test.stamp  ## style, types, the page's modules
 	@if command -v node >/dev/null; then node --test --test-reporter=dot tests/client/*.test.mjs; \
 	else echo "skipped: the tests of the page's modules, node is not installed"; fi
 
-bench: .venv/test.stamp  ## what a frame costs beside snntorch in the same run, and what a session adds
+bench: .venv/bench.stamp  ## what a frame costs beside other engines in the same run, and what a session adds
 	@$(BIN)/python -m tests.bench_engine $(ARGS)
 	@$(BIN)/python -m tests.bench_session
 
@@ -40,3 +40,7 @@ clean:  ## everything that these targets made
 	@echo "installing the test and training tools into .venv (PyTorch among them)"
 	@$(PIP) --editable '.[train,test]'
 	@touch $@
+
+.venv/bench.stamp: .venv/test.stamp
+	@echo "installing what the engine is measured beside"
+	@if $(PIP) --editable '.[bench]'; then touch $@; else echo "not installed: the tables name what they lack"; fi

@@ -42,12 +42,18 @@ def frames_of(n: int) -> Frames:
     return sound(BATCH * n / 16_000).reshape(BATCH, n)
 
 
-def engine_run(n: int) -> Run:
+def engine_records(n: int) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void]]:
+    """Parameters, state and work space of a front end whose ring holds music."""
     config = FrontEnd(frame_samples=n)
     ear = parameters(config)
     state = np.zeros(1, np.dtype(state_fields(config), align=True))
     scratch = np.zeros(1, np.dtype(scratch_fields(config), align=True))
     state["ring"] = frames_of(n)[:2].reshape(-1)
+    return ear, state, scratch
+
+
+def engine_run(n: int) -> Run:
+    ear, state, scratch = engine_records(n)
     return Run(lambda: transform_all(ear, state, scratch, 4 * BATCH), 4 * BATCH)
 
 

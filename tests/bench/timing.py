@@ -10,6 +10,8 @@ import numpy as np
 
 from tests.bench.machine import clock
 
+TURN_NS = 3_000_000  # at least, so that caches and branch predictors left by the one before do not count
+
 
 @dataclass(frozen=True)
 class Run:
@@ -38,15 +40,21 @@ class Times:
 
 
 def compete(runs: dict[str, Run], rounds: int) -> dict[str, Times]:
-    """Time every run once in each round, in turn. The first round warms caches and branch predictors: not counted."""
+    """Time every run once in each round, in turn. A round before them compiles and tells how long each one takes."""
     _, now = clock()
+    turns = {}
+    for name, run in runs.items():
+        run.call()
+        began = now()
+        run.call()
+        turns[name] = max(1, -(-TURN_NS // max(1, now() - began)))
     taken: dict[str, list[float]] = {name: [] for name in runs}
-    for round_ in range(rounds + 1):
+    for _ in range(rounds):
         for name, run in runs.items():
             began = now()
-            run.call()
-            if round_:
-                taken[name].append((now() - began) / run.units)
+            for _ in range(turns[name]):
+                run.call()
+            taken[name].append((now() - began) / run.units / turns[name])
     return {name: _times(times) for name, times in taken.items()}
 
 
