@@ -19,9 +19,11 @@ def minute_of_sound(minute: int) -> NDArray[np.float32]:
             if rng.random() < 0.8:
                 overtones = rng.random(10) / np.arange(1, 11) ** rng.uniform(0.3, 2)
                 wave = sum(a * np.sin(2 * np.pi * k * cycle) for k, a in enumerate(overtones, 1))
-                level = 10 ** rng.uniform(-3, -0.3) / np.abs(wave).max()
-                phase = np.arange(count) * (40 * 2 ** rng.uniform(0, 7) * 4096 / RATE)
-                decay = np.exp(-np.arange(count) * rng.choice([0.0, 5.0, 30.0]) / RATE)
-                sound[at : at + count] += ((level * wave)[phase.astype(np.int64) % 4096] * decay).astype(np.float32)
+                wave *= 10 ** rng.uniform(-3, -0.3) / np.abs(wave).max()
+                step = np.uint32(40 * 2 ** rng.uniform(0, 7) / RATE * 2**32)  # cycles a sample, in 32 bits that wrap
+                note = wave.astype(np.float32)[np.arange(count, dtype=np.uint32) * step >> np.uint32(20)]
+                if rng.random() < 0.7:
+                    note *= np.exp(np.arange(count, dtype=np.float32) * np.float32(-rng.uniform(3, 30) / RATE))
+                sound[at : at + count] += note
             at += count
     return sound

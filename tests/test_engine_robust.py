@@ -240,10 +240,10 @@ def test_hiss_after_a_sound_stays_hiss(orchestra: Model) -> None:
     assert pipeline.open_labels == ()
 
 
-@given(exponent=st.integers(-10, 10))
+@given(exponent=st.integers(-7, 11))
 @settings(max_examples=10, deadline=None)
 def test_levels_a_power_of_two_apart_give_the_same_bits_from_features_to_events(exponent: int) -> None:
-    """With a sound that stays above the gate: a power of two scales every float32 without rounding it."""
+    """With a sound that stays above the gate, its first frame too: a power of two scales float32 without rounding."""
     model = toy_model()
     model = replace(model, front_end=replace(model.front_end, gate_dbfs=-120.0))
     sound = low_high() + hiss(-45, len(low_high()) / RATE)
