@@ -55,8 +55,9 @@ def test_a_rival_gives_the_engines_spikes_and_membranes(
 ) -> None:
     for package in NEEDS.get(name, ()):
         pytest.importorskip(package)
+    stepper = rivals.STEPPERS[name](model, spikes)
     for _ in range(2):  # a second run begins from silence again
-        v, fired = rivals.STEPPERS[name](model, spikes).answers()
+        v, fired = stepper.answers()
         np.testing.assert_array_equal(v, answers["v"])
         np.testing.assert_array_equal(fired, answers["spikes"])
 
