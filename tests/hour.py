@@ -11,14 +11,14 @@ def minute_of_sound(minute: int) -> NDArray[np.float32]:
     rng = np.random.default_rng(minute)
     sound = (10 ** rng.uniform(-5, -1.5) * rng.standard_normal(60 * RATE, np.float32)).astype(np.float32)
     sound[: 10 * RATE] *= minute % 3 == 0  # else ten seconds without even hiss
-    cycle = np.arange(4096) / 4096
+    partials = np.sin(2 * np.pi * np.outer(np.arange(1, 11), np.arange(4096) / 4096))
     for _ in range(2):
         at = 0
         while at < len(sound):
             count = min(round(RATE * rng.uniform(0.05, 1.5)), len(sound) - at)
             if rng.random() < 0.8:
                 overtones = rng.random(10) / np.arange(1, 11) ** rng.uniform(0.3, 2)
-                wave = sum(a * np.sin(2 * np.pi * k * cycle) for k, a in enumerate(overtones, 1))
+                wave = overtones @ partials
                 wave *= 10 ** rng.uniform(-3, -0.3) / np.abs(wave).max()
                 step = np.uint32(40 * 2 ** rng.uniform(0, 7) / RATE * 2**32)  # cycles a sample, in 32 bits that wrap
                 note = wave.astype(np.float32)[np.arange(count, dtype=np.uint32) * step >> np.uint32(20)]
