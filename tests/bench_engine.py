@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from engine.weights import load
+from engine.weights import Model, load
 from tests.bench import fft, floor, frame, peers, plot, pool, race, report, scaling, stages, subjects, table
 from tests.bench.missing import Missing
 from tests.bench.timing import Times, compete
@@ -57,23 +57,26 @@ def measure(args: argparse.Namespace) -> report.Report:
         floor=copied,
         floor_bytes=moved,
         curves=curves,
-        peers=measure_peers({"YAMNet": args.yamnet, "Silero VAD": args.silero}, args.repeats, missing),
+        peers=measure_peers(model, {"YAMNet": args.yamnet, "Silero VAD": args.silero}, args.repeats, missing),
         missing=missing,
     )
 
 
-def measure_peers(paths: dict[str, Path | None], rounds: int, missing: Missing) -> dict[str, tuple[Times, float]]:
-    """Peer to the time of one answer and the seconds of audio between two."""
-    measured = {}
+def measure_peers(
+    model: Model, paths: dict[str, Path | None], rounds: int, missing: Missing
+) -> dict[str, tuple[Times, float]]:
+    """Peer, and the engine among them, to the time of one answer and the seconds of audio between two."""
+    made = {}
     for name, path in paths.items():
         if path is None:
             missing[name] = "not measured (no path given)"
-            continue
-        made = missing.attempt(name, lambda name=name, path=path: peers.PEERS[name](path))  # type: ignore[misc]
-        if made:
-            run, seconds = made
-            measured[name] = compete({name: run}, max(3, rounds // 5))[name], seconds
-    return measured
+        elif peer := missing.attempt(name, lambda name=name, path=path: peers.PEERS[name](path)):  # type: ignore[misc]
+            made[name] = peer
+    if not made:
+        return {}
+    made = {"engine": peers.engine(model), **made}
+    times = compete({name: run for name, (run, _) in made.items()}, max(3, rounds // 5))
+    return {name: (times[name], seconds) for name, (_, seconds) in made.items()}
 
 
 def widths(text: str) -> tuple[int, ...]:

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.pipeline import Pipeline
+from engine.weights import Model
 from tests.bench.subjects import RATE_HZ, sound
 from tests.bench.timing import Run
 
 SILERO_CHUNK = 512
 SILERO_CONTEXT = 64  # samples of the chunk before
+
+
+def engine(model: Model) -> tuple[Run, float]:
+    """A frame of the engine, and its hop in seconds."""
+    stream, music = Pipeline(model), sound(10.0)
+    return Run(lambda: stream.feed(music), len(music) // model.front_end.hop_samples), model.front_end.hop_s
 
 
 def yamnet(path: Path) -> tuple[Run, float]:

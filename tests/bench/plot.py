@@ -122,5 +122,5 @@ def curve(axes: Any, report: Report, what: str) -> None:
 
 
 def peers(axes: Any, report: Report) -> None:
-    values = {"engine": report.cpu_ms_a_second()} | {name: report.peer_ms_a_second(name) for name in report.peers}
+    values = {name: report.peer_ms_a_second(name) for name in report.peers}
     bars(axes, values, "CPU a second of audio, ms", "{:,.2g}")

@@ -35,7 +35,7 @@ class Report:
     floor: Times
     floor_bytes: int
     curves: dict[str, dict[float, Times]]  # what grows to how much to time
-    peers: dict[str, tuple[Times, float]]  # time of one answer, seconds of audio between two
+    peers: dict[str, tuple[Times, float]]  # time of one answer, seconds of audio between two; the engine among them
     missing: Missing
 
     def whole_us(self, model: str = "reference") -> float:
@@ -58,6 +58,9 @@ class Report:
     def peer_ms_a_second(self, name: str) -> float:
         time, seconds = self.peers[name]
         return time.median / 1e6 / seconds
+
+    def peer_ratio(self, name: str) -> float:
+        return self.peer_ms_a_second(name) / self.peer_ms_a_second("engine")
 
     def rest(self) -> float:
         """Nanoseconds of a whole frame that no stage accounts for."""
@@ -99,7 +102,7 @@ class Report:
             "peers": {
                 name: {
                     "cpu_ms_per_audio_second": round(self.peer_ms_a_second(name), 3),
-                    "ratio": round(self.peer_ms_a_second(name) / self.cpu_ms_a_second(), 1),
+                    "ratio": round(self.peer_ratio(name), 1),
                 }
                 for name in self.peers
             },

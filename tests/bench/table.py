@@ -103,8 +103,7 @@ def curves(report: Report) -> Table:
 def peers(report: Report) -> Table:
     table = new("Others, milliseconds of CPU for a second of audio", "", "ms", "times engine")
     for name in report.peers:
-        ms = report.peer_ms_a_second(name)
-        table.add_row(name, f"{ms:.3f}", f"{ms / report.cpu_ms_a_second():.1f}")
+        table.add_row(name, f"{report.peer_ms_a_second(name):.3f}", f"{report.peer_ratio(name):.1f}")
     return table
 
 
