@@ -56,9 +56,9 @@ def make(
 def stage_of(clips: Sequence[Clip], recipe: Recipe) -> Stage:
     """The scenes of the recipe; scores are read only if some scenes are to be bars of one."""
     if recipe.score_share == 0.0:
-        return Stage(clips)
+        return Stage(clips, stretch_share=recipe.stretch_share)
     scores = some_scores(find_scores(CORPUS), SCORES, recipe.seed)
-    return Stage(clips, Ensemble(clips, scores), recipe.score_share)
+    return Stage(clips, Ensemble(clips, scores), recipe.score_share, recipe.stretch_share)
 
 
 def finished(model: Model, clips: list[Clip], recipe: Recipe) -> Model:

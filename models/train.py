@@ -37,6 +37,7 @@ class Recipe:
     output_beta: float = 0.95
     scenes: int = 28_000
     score_share: float = 0.0  # of them that are bars of a real score
+    stretch_share: float = 0.0  # of their notes that are stretched in time
     epochs: int = 9
     batch: int = 64
     rate: float = 5e-3  # AdamW's greatest step, reached after a tenth of the steps, then down a cosine to zero

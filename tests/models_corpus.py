@@ -1,6 +1,7 @@
-"""A tiny corpus made of formulas, in the shape of the real one: for tests that train."""
+"""Tiny corpora made of formulas, each in the shape of a real one: for tests that train, and for the loaders."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,4 +33,31 @@ def write_corpus(folder: Path) -> Path:
         writer = csv.writer(file)
         writer.writerow(FIELDS)
         writer.writerows(rows)
+    return folder
+
+
+def write_note(path: Path, hz: float = 440.0, seconds: float = 0.5, rate_hz: int = 16_000, channels: int = 1) -> Path:
+    """A decaying tone; its overtones differ with its pitch, so that no two look alike."""
+    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    sound = sum(np.sin(2 * np.pi * k * hz * time_s + k * hz) / k for k in (1, 2, 3)) * np.exp(-3.0 * time_s)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.4 * np.repeat(sound[:, None], channels, axis=1), rate_hz)
+    return path
+
+
+def write_nsynth(folder: Path, notes: dict[str, tuple[str, str]], suffix: str = ".wav") -> Path:
+    """notes: NSynth's name of a note, `brass_acoustic_006-060-100`, -> its family and origin."""
+    examples = {}
+    for name, (family, origin) in notes.items():
+        instrument, pitch, velocity = name.rsplit("-", 2)
+        write_note(folder / "audio" / f"{name}{suffix}", 440.0 * 2 ** ((int(pitch) - 69) / 12))
+        examples[name] = {
+            "instrument_str": instrument,
+            "instrument_family_str": family,
+            "instrument_source_str": origin,
+            "pitch": int(pitch),
+            "velocity": int(velocity),
+            "qualities_str": [],
+        }
+    (folder / "examples.json").write_text(json.dumps(examples))
     return folder

@@ -160,10 +160,10 @@ def _of_copies(
 def _matter(one: Recording, other: Recording, parts: dict[str, split.Part]) -> str:
     """What a copy spoils."""
     sides = {parts.get(one.name), parts.get(other.name)} - {None}
-    if "train" in sides and len(sides) > 1:
-        return "split"
     if one.label and other.label and one.label != other.label and {one.label, other.label} - set(NEGATIVES):
         return "labels"
+    if "train" in sides and len(sides) > 1:
+        return "split"
     if len(sides) > 1:
         return "halves"
     return "group" if (one.library, one.group) == (other.library, other.group) else "groups"

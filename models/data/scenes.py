@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.augment import coloured_noise, faded, recorded, transposed
+from models.data.augment import coloured_noise, faded, recorded, stretched, transposed
 from models.data.corpus import RATE_HZ, Clip
 from models.data.ensemble import Ensemble
 from models.data.ontology import LABELS, NEGATIVES
@@ -47,13 +47,20 @@ class Scene:
 class Stage:
     """Draws scenes. Labels are equally likely; a label's libraries by the square root of their size, up to a limit.
 
-    With an `ensemble`, `score_share` of the scenes are a few bars of a score instead of one of KINDS.
+    With an `ensemble`, `score_share` of the scenes are a few bars of a score instead of one of KINDS. `stretch_share`
+    of the notes last longer or shorter by up to a third without a change of pitch.
     """
 
     LIBRARY_LIMIT = 120  # clips beyond which a library is drawn no more often
 
-    def __init__(self, clips: Sequence[Clip], ensemble: Ensemble | None = None, score_share: float = 0.0) -> None:
-        self._ensemble, self._score_share = ensemble, score_share
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        ensemble: Ensemble | None = None,
+        score_share: float = 0.0,
+        stretch_share: float = 0.0,
+    ) -> None:
+        self._ensemble, self._score_share, self._stretch_share = ensemble, score_share, stretch_share
         by: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
         for clip in clips:
             by[clip.label][clip.library].append(clip)
@@ -74,7 +81,7 @@ class Stage:
         noise = self._noise(rng, 0.65)
         noise_db = 10.0 * np.log10(np.mean(noise**2) + 1e-12)
         start = round(rng.uniform(0.0, 0.5) * RATE_HZ)
-        if self._ensemble is not None and rng.random() < self._score_share:
+        if self._ensemble is not None and self._score_share and rng.random() < self._score_share:
             self._perform(rng, self._ensemble, samples, truth, start, noise_db)
         elif kind == "negative":
             noise = self._noise(rng, 1.0)
@@ -145,6 +152,8 @@ class Stage:
         clips = library or self._library(rng, label)
         note = clips[rng.integers(len(clips))].samples.astype(np.float32) / 32768.0
         note = transposed(note, 2.0 ** (rng.uniform(-2.0, 2.0) / 12.0))
+        if self._stretch_share and rng.random() < self._stretch_share:
+            note = stretched(note, 2.0 ** rng.uniform(-0.4, 0.4))
         if length is None and rng.random() < 0.3:
             length = round(rng.uniform(0.1, 1.5) * RATE_HZ)
         if length is not None and len(note) > length:

@@ -65,6 +65,8 @@ def read_score(path: Path) -> Score:
     from music21 import converter, exceptions21
 
     midi = {"quantizePost": False} if path.suffix.lower() in (".mid", ".midi") else {}
+    if midi and path.read_bytes()[:4] != b"MThd":  # music21 would leave it open
+        raise CorpusError(f"{path} cannot be read as a score: it is no MIDI file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # overfull bars and the like: the notes count

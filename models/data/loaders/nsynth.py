@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data.ontology import family_of, label_of
-from models.data.recording import OwnPart, Recording
+from models.data.recording import CorpusError, OwnPart, Recording
 
 LICENCE = "CC BY 4.0 (NSynth, Magenta)"
 LIBRARY = "nsynth"
@@ -61,15 +61,22 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _read(folder: Path, root: Path) -> list[Recording]:
-    examples = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
+    table = folder / "examples.json"
+    try:
+        examples = json.loads(table.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorpusError(f"{table} is no JSON: {error}") from error
     part = _part(folder)
     found = {
         file.stem: file for file in (folder / "audio").glob("*") if file.suffix.lower() in (".wav", ".ogg", ".flac")
     }
-    return [
-        _recording(note, about, found.get(note, folder / "audio" / f"{note}.wav"), root, part)
-        for note, about in examples.items()
-    ]
+    try:
+        return [
+            _recording(note, about, found.get(note, folder / "audio" / f"{note}.wav"), root, part)
+            for note, about in examples.items()
+        ]
+    except KeyError as error:
+        raise CorpusError(f"{table}: a note has no {error}") from error
 
 
 def _recording(note: str, about: dict[str, Any], path: Path, root: Path, part: OwnPart | None) -> Recording:
@@ -81,7 +88,7 @@ def _recording(note: str, about: dict[str, Any], path: Path, root: Path, part: O
         name=path.relative_to(root).as_posix(),
         instrument=instrument,
         label=label_of(instrument) if known else None,
-        family=(family_of(instrument) if known else None) or FAMILIES[family],
+        family=(family_of(instrument) if known else None) or FAMILIES.get(family),
         library=LIBRARY,
         group=f"{LIBRARY}/{about['instrument_str']}",
         part=part,
