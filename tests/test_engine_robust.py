@@ -221,6 +221,14 @@ def test_a_sample_that_is_no_sound_is_refused_by_index_and_the_stream_is_unharme
     ear.feed(bad)
 
 
+def test_the_gate_keeps_hiss_from_being_turned_up(toy: Model) -> None:
+    """The toy calls a hiss high. Without a gate it says so at -90 dBFS as well, with one it does not."""
+    open_gate = replace(toy, front_end=replace(toy.front_end, gate_dbfs=-120.0))
+    assert {label for label, _ in onsets(Pipeline(toy).feed(hiss(-50, 5.0)))} == {"high"}
+    assert {label for label, _ in onsets(Pipeline(open_gate).feed(hiss(-90, 5.0)))} == {"high"}
+    assert onsets(Pipeline(toy).feed(hiss(-90, 5.0))) == []
+
+
 def test_hiss_below_the_gate_is_no_instrument_at_any_level(orchestra: Model) -> None:
     """Steady at -75 dBFS, in steps, and slowly up from -120 dBFS to -71 dBFS and down again."""
     assert onsets(Pipeline(orchestra).feed(hiss(-75, 60.0))) == []
