@@ -8,6 +8,7 @@ from tests.bench.report import Report
 INK, GREY, LINE = "#1f2933", "#7b8794", "#d5dae0"
 ENGINE, OTHER = "#d1495b", "#9fb3c8"
 EAR, NETWORK, REST = "#2a7f86", "#e08e45", "#a0a8b1"
+OTHER_STAGES = ("check of the samples", "latches", "trace", "the rest")
 
 # What grows: the panel's title and what its axis counts.
 PANELS = {
@@ -64,7 +65,7 @@ def parts(axes: Any, report: Report) -> None:
     whole = sum(named.values())
     at = 0.0
     for row, (name, time) in enumerate(named.items()):
-        own = NETWORK if name.startswith("layer") else REST if name in ("latches", "trace", "the rest") else EAR
+        own = NETWORK if name.startswith("layer") else REST if name in OTHER_STAGES else EAR
         axes.barh(row, time, left=at, color=own, height=0.72)
         before = at + time > 0.85 * whole
         x, side = (at - 0.01 * whole, "right") if before else (at + time + 0.01 * whole, "left")

@@ -1,16 +1,18 @@
 """Where a frame's time goes: every stage by itself, many times in a compiled loop, on frames of music.
 
 A stage that reads only what it has read before could be moved out of such a loop by the compiler, so each goes round
-over the records of a few different frames. The sum is a little less than the whole: alone, a stage keeps the caches.
+over the records of a few different frames. The sum is less than the whole: alone, a stage keeps the caches to itself.
 """
+
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.bands import band_energies, follow_level, mean_energy, normalise
 from engine.cochlea import change, fire, inhibit
-from engine.config import FrontEnd
-from engine.ear import fill_hop
+from engine.ear import checked, fill_hop
 from engine.fft import power_spectrum
 from engine.jit import Record, kernel
 from engine.ring import newest
@@ -107,39 +109,44 @@ def front_end_runs(model: Model, samples: NDArray[np.float32]) -> dict[str, Run]
     return {name: run(stage) for name, stage in FRONT_END.items()}
 
 
-def one_layer(model: Model, index: int) -> Model:
-    """That layer as a network of its own, behind a front end that gives as many spikes as it takes."""
-    layer = model.layers[index]
-    inputs, outputs = layer.weight.shape
-    bands = next(inputs // fibres for fibres in range(1, 9) if inputs % fibres == 0 and inputs // fibres <= 256)
-    return Model(
-        name=f"layer {index + 1}", version="0", labels=tuple(map(str, range(outputs))), families=("none",) * outputs,
-        front_end=FrontEnd(bands=bands, fibre_gains=(1.0,) * (inputs // bands)), layers=(layer,),
+def first_layers(model: Model, count: int) -> Model:
+    """The network without the layers after them."""
+    outputs = model.layers[count - 1].weight.shape[1]
+    return replace(
+        model, layers=model.layers[:count], labels=tuple(map(str, range(outputs))), families=("none",) * outputs,
         on=(0.99,) * outputs, off=(0.5,) * outputs,
     )  # fmt: skip
 
 
 def network_runs(model: Model, spikes: NDArray[np.uint8]) -> dict[str, Run]:
-    """A run for each layer, on the spikes that it really gets, and for the latches and the trace."""
-    kept = inside.network_answers(model, spikes)
+    """A run for the first layer, for the first two, and so on, each named by its last."""
+    rows = inside.spike_rows(spikes)
     runs = {}
-    first = 0
     for i, layer in enumerate(model.layers):
         inputs, outputs = layer.weight.shape
-        r, rows = inside.records(one_layer(model, i)), inside.spike_rows(spikes)
+        r = inside.records(first_layers(model, i + 1))
         runs[f"layer {i + 1}, {inputs} to {outputs}"] = Run(
-            lambda r=r, rows=rows: inside.step_all(r.net, r.state, r.scratch, rows),  # type: ignore[misc]
+            lambda r=r: inside.step_all(r.net, r.state, r.scratch, rows),  # type: ignore[misc]
             len(rows),
         )
-        spikes = kept["spikes"][:, first : first + outputs]
-        first += outputs
-    r, last = inside.records(model), kept[-inside.AT_HAND :]
-    hop = model.front_end.hop_samples
-    runs["latches"] = Run(lambda: inside.latch_all(r.state, r.events, last, hop, TURNS), TURNS)
-    runs["trace"] = Run(lambda: inside.trace_all(r.state, r.scratch, last, r.trace, TURNS), TURNS)
     return runs
 
 
+def decision_runs(model: Model, spikes: NDArray[np.uint8]) -> dict[str, Run]:
+    """Runs for the latches and the trace."""
+    r, last = inside.records(model), inside.network_answers(model, spikes)[-inside.AT_HAND :]
+    hop = model.front_end.hop_samples
+    return {
+        "latches": Run(lambda: inside.latch_all(r.state, r.events, last, hop, TURNS), TURNS),
+        "trace": Run(lambda: inside.trace_all(r.state, r.scratch, last, r.trace, TURNS), TURNS),
+    }
+
+
 def measure(model: Model, samples: NDArray[np.float32], spikes: NDArray[np.uint8], rounds: int) -> dict[str, Times]:
-    """Stage to the time of one frame."""
-    return compete({**front_end_runs(model, samples), **network_runs(model, spikes)}, rounds)
+    """Stage to the time of one frame. A layer's is what it adds to those before it."""
+    front, network = front_end_runs(model, samples), network_runs(model, spikes)
+    check = {"check of the samples": Run(lambda: checked(samples), len(spikes))}
+    times = compete({**check, **front, **network, **decision_runs(model, spikes)}, rounds)
+    names = list(network)
+    added = {name: times[name] - times[before] for before, name in pairwise(names)}
+    return {**times, **added}

@@ -75,7 +75,7 @@ def where(report: Report) -> Table:
     whole = report.frames["reference"]["whole"].median
     for name, time in report.stages.items():
         table.add_row(name, ns(time), f"{100 * time.median / whole:.1f}")
-    table.add_row("the rest: checks, loop, caches", f"{report.rest():.0f}", f"{100 * report.rest() / whole:.1f}")
+    table.add_row("the rest: loop, prefetch, cold caches", f"{report.rest():.0f}", f"{100 * report.rest() / whole:.1f}")
     table.add_row("whole", ns(report.frames["reference"]["whole"]), "100.0", end_section=True)
     table.add_row("what a call from Python adds", f"{report.frames['reference']['live'].median - whole:.0f}", "")
     floor = f"floor: its {report.floor_bytes:,} bytes moved once, no arithmetic"

@@ -30,6 +30,11 @@ class Times:
     lower: float  # quartiles
     upper: float
 
+    def __sub__(self, other: "Times") -> "Times":
+        """What this takes more than the other; the spread is this one's."""
+        by = other.median
+        return Times(self.median - by, self.least - other.least, self.lower - by, self.upper - by)
+
     def us(self) -> dict[str, float]:
         """As a report keeps it: microseconds."""
         return {
