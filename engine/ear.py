@@ -6,6 +6,7 @@ spikes, a line a stage; `pipeline.py` goes on from there.
 
 from typing import Any
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from engine.ring import newest, push
 from engine.stft import window
 
 f32 = np.float32
+usize = nb.uintp
 
 NEVER = -(2**40)  # a frame index long before the stream's start
 MAX_AMPLITUDE = 1_000.0  # 60 dB over full scale; beyond it float32 powers lose their meaning
@@ -69,7 +71,7 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
 def state_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
     """What one stream remembers between frames."""
     return [
-        ("ring", np.float32, (2 * config.frame_samples,)),
+        ("ring", np.float32, (config.frame_samples,)),
         ("written", np.int64),  # samples pushed
         ("pending", np.int64),  # samples of the hop that is not complete
         ("frame", np.int64),  # frames done
@@ -85,6 +87,7 @@ def state_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
 def scratch_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
     """Work space: means nothing between frames."""
     return [
+        ("frame", np.float32, (config.frame_samples,)),  # the newest samples, in order
         ("work", np.float32, (2 * config.frame_samples,)),
         ("power", np.float32, (config.frame_samples // 2 + 1,)),
         ("level", np.float32),  # mean band energy
@@ -109,8 +112,8 @@ def fill_hop(ear: Record, state: Record, samples: NDArray[np.float32], at: int) 
 @kernel
 def hear_frame(ear: Record, state: Record, scratch: Record) -> None:
     """One frame, ring to cochlea spikes. ear, state, scratch: records of the dtypes above."""
-    start = newest(state.ring, state.written, ear.window.shape[0])
-    power_spectrum(ear, state, scratch, start)
+    newest(state.ring, state.written, scratch.frame)
+    power_spectrum(ear, scratch)
     band_energies(scratch.power, ear.band_first, ear.band_count, ear.band_offset, ear.band_weight, scratch.energy)
 
     level = mean_energy(scratch.energy)
@@ -179,13 +182,30 @@ class Ear:
 
 
 def checked(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The samples as contiguous float32. Raises ValueError naming the first sample that is not finite or too large."""
-    samples = np.ascontiguousarray(samples, np.float32)
+    """The samples as contiguous float32, not to be written: numba compiles anew for an array that may be.
+
+    Raises ValueError naming the first sample that is not finite or too large.
+    """
+    samples = np.ascontiguousarray(samples, np.float32).view()
+    samples.flags.writeable = False
     if samples.ndim != 1:
         raise ValueError(f"samples have shape {samples.shape}, expected (n,): one channel")
-    # not (|x| <= limit) is true for NaN as well
-    wrong = ~(np.abs(samples) <= MAX_AMPLITUDE)
-    if wrong.any():
-        index = int(np.argmax(wrong))
-        raise ValueError(f"sample {index} is {samples[index]}: needs a finite value within +-{MAX_AMPLITUDE:g}")
+    wrong = first_wrong(samples, 0, len(samples))
+    if wrong >= 0:
+        raise ValueError(f"sample {wrong} is {samples[wrong]}: needs a finite value within +-{MAX_AMPLITUDE:g}")
     return samples
+
+
+@kernel
+def first_wrong(samples: NDArray[np.float32], first: int, end: int) -> int:
+    """Index of the first sample in `first .. end` that is not finite or over MAX_AMPLITUDE, or -1."""
+    limit = f32(MAX_AMPLITUDE)
+    wrong = np.uint8(0)
+    for i in range(usize(first), usize(end)):
+        wrong |= np.uint8(not (abs(samples[i]) <= limit))  # true for NaN as well; without a branch, by the vector
+    if not wrong:
+        return -1
+    at = first
+    while abs(samples[at]) <= limit:
+        at += 1
+    return at

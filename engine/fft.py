@@ -71,9 +71,9 @@ def butterfly(
 def power_spectrum_for(n: int) -> Callable[..., None]:
     """The compiled kernel for frames of `n` samples, one of LENGTHS.
 
-    Its arguments: ear, state, scratch, start. It writes `scratch.power = |rfft(ear.window * frame)| ** 2` with
-    `frame = state.ring[start : start + n]`. Records, whose fields are float32: ear has window (n,), twiddle (2, n) of
-    `twiddles`, first_twiddle (6, 5 n / 32) of `first_twiddles`; scratch has work (2 n,) and power (n / 2 + 1,).
+    Its arguments: ear, scratch. It writes `scratch.power = |rfft(ear.window * scratch.frame)| ** 2`. Records, whose
+    fields are float32: ear has window (n,), twiddle (2, n) of `twiddles`, first_twiddle (6, 5 n / 32) of
+    `first_twiddles`; scratch has frame (n,), work (2 n,) and power (n / 2 + 1,).
     A record costs a call one argument, an array seven: with arrays the calls took as long as the stages.
     """
     half = n // 2
@@ -97,9 +97,9 @@ def power_spectrum_for(n: int) -> Callable[..., None]:
 
 def _then(before: Callable[..., Any], stage: Callable[..., Any]) -> Callable[..., Any]:
     @part
-    def both(ear, state, scratch, start):  # type: ignore[no-untyped-def]
-        before(ear, state, scratch, start)
-        stage(ear, state, scratch, start)
+    def both(ear, scratch):  # type: ignore[no-untyped-def]
+        before(ear, scratch)
+        stage(ear, scratch)
 
     return both
 
@@ -109,20 +109,20 @@ def _first_stage(half: int, dst: int) -> Callable[..., Any]:
     quarter = half // 4
 
     @part
-    def windowed(ring, window, start, i):  # type: ignore[no-untyped-def]
+    def windowed(frame, window, i):  # type: ignore[no-untyped-def]
         even = usize(2) * i
         odd = even + usize(1)
-        return ring[start + even] * window[even], ring[start + odd] * window[odd]
+        return frame[even] * window[even], frame[odd] * window[odd]
 
     @part
-    def first_stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    def first_stage(ear, scratch):  # type: ignore[no-untyped-def]
         work, t = scratch.work, ear.first_twiddle
-        ring, window, at = state.ring, ear.window, usize(start)
+        frame, window = scratch.frame, ear.window
         for p in range(usize(quarter)):
-            ar, ai = windowed(ring, window, at, p)
-            br, bi = windowed(ring, window, at, p + usize(quarter))
-            cr, ci = windowed(ring, window, at, p + usize(2 * quarter))
-            dr, di = windowed(ring, window, at, p + usize(3 * quarter))
+            ar, ai = windowed(frame, window, p)
+            br, bi = windowed(frame, window, p + usize(quarter))
+            cr, ci = windowed(frame, window, p + usize(2 * quarter))
+            dr, di = windowed(frame, window, p + usize(3 * quarter))
             y0r, y0i, y1r, y1i, y2r, y2i, y3r, y3i = butterfly(
                 ar, ai, br, bi, cr, ci, dr, di, t[0, p], t[1, p], t[2, p], t[3, p], t[4, p], t[5, p]
             )
@@ -148,7 +148,7 @@ def _second_stage(half: int, src: int, dst: int) -> Callable[..., Any]:
     quarter = length // 4
 
     @part
-    def second_stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    def second_stage(ear, scratch):  # type: ignore[no-untyped-def]
         work, t = scratch.work, ear.first_twiddle
         for row in range(usize(4)):
             for p in range(usize(quarter)):
@@ -177,7 +177,7 @@ def _sort(half: int, src: int, dst: int) -> Callable[..., Any]:
     column = half // SIDE
 
     @part
-    def sort(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    def sort(ear, scratch):  # type: ignore[no-untyped-def]
         work = scratch.work
         for p in range(usize(0), usize(column), usize(SIDE)):
             for re in (usize(0), usize(half)):
@@ -195,7 +195,7 @@ def _stage(half: int, src: int, dst: int, length: int, stride: int) -> Callable[
     step = 2 * half // length
 
     @part
-    def stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    def stage(ear, scratch):  # type: ignore[no-untyped-def]
         work, table = scratch.work, ear.twiddle
         for p in range(usize(quarter)):
             c1, s1 = table[0, usize(step) * p], table[1, usize(step) * p]
@@ -225,7 +225,7 @@ def _last_stage(half: int, src: int, dst: int, stride: int) -> Callable[..., Any
     """Radix 2, for lengths that are not a power of four: `stride` transforms of length 2."""
 
     @part
-    def last_stage(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    def last_stage(ear, scratch):  # type: ignore[no-untyped-def]
         work = scratch.work
         for q in range(usize(stride)):
             a = usize(src) + q
@@ -243,7 +243,7 @@ def _mirror(half: int, src: int, dst: int) -> Callable[..., Any]:
     """dst[k] = src[(half - k) % half], for both rows: what `_untangle` reads beside src[k]."""
 
     @part
-    def mirror(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    def mirror(ear, scratch):  # type: ignore[no-untyped-def]
         work = scratch.work
         for k in range(usize(0), usize(half), usize(SIDE)):
             back = usize(half - SIDE + 1) - k
@@ -259,7 +259,7 @@ def _untangle(half: int, src: int, mirrored: int) -> Callable[..., Any]:
     """X[k] = (Z[k] + conj Z[-k]) / 2 - i w^k (Z[k] - conj Z[-k]) / 2 with w = exp(-2 pi i / n); power is |X| ** 2."""
 
     @part
-    def untangle(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+    def untangle(ear, scratch):  # type: ignore[no-untyped-def]
         work, power, table = scratch.work, scratch.power, ear.twiddle
         for k in range(usize(half)):
             zr, zi = work[usize(src) + k], work[usize(src + half) + k]
@@ -276,16 +276,16 @@ def _untangle(half: int, src: int, mirrored: int) -> Callable[..., Any]:
     return untangle
 
 
-def power_spectrum(ear: Record, state: Record, scratch: Record, start: int) -> None:
+def power_spectrum(ear: Record, scratch: Record) -> None:
     """`power_spectrum_for` the length of `ear.window`, for use inside kernels."""
     raise NotImplementedError("power_spectrum runs inside compiled kernels only")
 
 
 @overload(power_spectrum, jit_options=OPTIONS)
-def _power_spectrum(ear, state, scratch, start):  # type: ignore[no-untyped-def]
+def _power_spectrum(ear, scratch):  # type: ignore[no-untyped-def]
     chosen = power_spectrum_for(dict(ear.fields)["window"].type.shape[0])
 
-    def call(ear, state, scratch, start):  # type: ignore[no-untyped-def]
-        chosen(ear, state, scratch, start)
+    def call(ear, scratch):  # type: ignore[no-untyped-def]
+        chosen(ear, scratch)
 
     return named(call)

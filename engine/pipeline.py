@@ -158,7 +158,7 @@ class Pipeline:
         total = self.samples
         pending = int(self._state["pending"][0])
         tail = np.zeros((self.model.front_end.hop_samples - pending) if pending else 0, np.float32)
-        events = [_clamped(event, total) for event in self._advance(tail)]
+        events = [_clamped(event, total) for event in self._advance(checked(tail))]
         events += close_labels(self.model, self.settings, self._state, reason, total)
         self._flushed[0] = True
         return events
@@ -193,7 +193,7 @@ class Pipeline:
         row = at = 0
         while row < 1:
             row, at, count = advance(
-                self._ear, self._net, self._state, memory.scratch, FIRST, self._ends, read_only(samples), row, at,
+                self._ear, self._net, self._state, memory.scratch, FIRST, self._ends, samples, row, at,
                 memory.events, memory.trace,
             )  # fmt: skip
             decided += [event_of(self.model, self.settings, raw) for raw in memory.events[:count].tolist()]
@@ -201,13 +201,6 @@ class Pipeline:
 
 
 FIRST = np.zeros(1, np.int64)  # the stream of a call that has only one
-
-
-def read_only(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same samples, not to be written. numba compiles anew for an array that may be: here none may."""
-    view = samples.view()
-    view.flags.writeable = False
-    return view
 
 
 def default_settings(model: Model) -> LatchSettings:

@@ -12,11 +12,11 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.ear import MAX_AMPLITUDE
+from engine.ear import MAX_AMPLITUDE, first_wrong
 from engine.events import Event
 from engine.jit import kernel
 from engine.latch import LatchSettings
-from engine.pipeline import Pipeline, advance, default_settings, read_only
+from engine.pipeline import Pipeline, advance, default_settings
 from engine.stream import Memory, event_of, parameters
 from engine.weights import Model
 
@@ -128,7 +128,8 @@ class Pool:
         self, streams: NDArray[np.int64], ends: NDArray[np.int64], samples: NDArray[np.float32]
     ) -> list[tuple[int, Event]]:
         """streams: (n,). ends: (n,), where the chunk of each ends in `samples`, all float32."""
-        samples = read_only(samples)
+        samples = samples.view()
+        samples.flags.writeable = False  # as in `checked`
         row, at = refused(self._hears, streams, ends, samples)
         if row >= 0:
             self._refuse(int(streams[row]), at - (int(ends[row - 1]) if row else 0), samples[at] if at >= 0 else None)
@@ -161,18 +162,13 @@ def refused(
 
     (-1, -1) if all may. Arguments as in `advance`; hears: (capacity,) bool.
     """
-    limit = f32(MAX_AMPLITUDE)
     at = 0
     for row in range(streams.shape[0]):
         stream = streams[row]
         if stream < 0 or stream >= hears.shape[0] or not hears[stream]:
             return row, -1
-        wrong = np.uint8(0)
-        for i in range(usize(at), usize(ends[row])):
-            wrong |= np.uint8(not (abs(samples[i]) <= limit))  # true for NaN as well; without a branch, by the vector
-        if wrong:
-            while abs(samples[at]) <= limit:
-                at += 1
-            return row, at
+        wrong = first_wrong(samples, at, ends[row])
+        if wrong >= 0:
+            return row, wrong
         at = ends[row]
     return -1, -1

@@ -1,7 +1,7 @@
 """Fixed-capacity sample history. Knows sample counts, nothing of time, channels or spectra.
 
-Every sample is written twice, `capacity` apart, so that the newest `n <= capacity` samples are always one
-contiguous slice: no wrap-around in the reader and no copy of the frame.
+The ring holds each sample once: with the rest of a stream's record it is what thousands of streams compete for in a
+core's cache. A frame is copied out of it, in order, into work space that all streams share.
 """
 
 import numba as nb
@@ -17,25 +17,24 @@ usize = nb.uintp  # an unsigned index needs no test for "counted from the end"
 def push(ring: NDArray[np.float32], written: int, samples: NDArray[np.float32], first: int, count: int) -> None:
     """Append `samples[first : first + count]`.
 
-    ring: (2 * capacity,) float32, zeros at birth. written: samples pushed before. count: at most capacity.
+    ring: (capacity,) float32, zeros at birth. written: samples pushed before. count: at most capacity.
     """
-    capacity = usize(ring.shape[0] // 2)
+    capacity = usize(ring.shape[0])
     at = usize(written) % capacity
     head = min(usize(count), capacity - at)  # up to the wrap-around
-    _copy(ring, at, samples, usize(first), head)
-    _copy(ring, at + capacity, samples, usize(first), head)
-    _copy(ring, usize(0), samples, usize(first) + head, usize(count) - head)
-    _copy(ring, capacity, samples, usize(first) + head, usize(count) - head)
+    for i in range(head):
+        ring[at + i] = samples[usize(first) + i]
+    for i in range(usize(count) - head):
+        ring[i] = samples[usize(first) + head + i]
 
 
 @inlined
-def _copy(ring: NDArray[np.float32], at: int, samples: NDArray[np.float32], first: int, count: int) -> None:
-    for i in range(count):
-        ring[at + i] = samples[first + i]
-
-
-@inlined
-def newest(ring: NDArray[np.float32], written: int, count: int) -> int:
-    """Index in `ring` at which the newest `count` samples start. Before `count` samples came, zeros lead."""
-    capacity = ring.shape[0] // 2
-    return (written - count) % capacity
+def newest(ring: NDArray[np.float32], written: int, frame: NDArray[np.float32]) -> None:
+    """frame = the newest `len(frame)` samples, at most capacity, the oldest first; zeros lead before as many came."""
+    capacity, count = usize(ring.shape[0]), usize(frame.shape[0])
+    at = usize(written - frame.shape[0]) % capacity  # a capacity that is a power of two divides 2 ** 64
+    head = min(count, capacity - at)
+    for i in range(head):
+        frame[i] = ring[at + i]
+    for i in range(count - head):
+        frame[head + i] = ring[i]

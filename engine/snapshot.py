@@ -3,8 +3,8 @@
     magic | format | length | model | fields | length of the model's id, the id | settings and state | sha256 of it all
 
 Little-endian and packed. `model` is a digest of what the state depends on (front end, layers, labels), `fields` one of
-the state's own layout: what does not fit is refused by name. The ring, which holds every sample twice, is stored
-once. The trace is not stored: it shows what was and decides nothing. The length depends on the model alone.
+the state's own layout: what does not fit is refused by name. The trace is not stored: it shows what was and decides
+nothing. The length depends on the model alone.
 """
 
 import hashlib
@@ -43,7 +43,6 @@ def pack(model: Model, settings: LatchSettings, state: NDArray[np.void]) -> byte
         body[name] = getattr(settings, name)
     for name in _stored(model):
         body[f"state.{name}"] = state[name]
-    body["ring"] = state["ring"][:, : model.front_end.frame_samples]
     id_ = model.id.encode()
     head = HEAD.pack(MAGIC, FORMAT, snapshot_bytes(model), _model_digest(model), _fields_digest(model), len(id_))
     content = head + id_ + body.tobytes()
@@ -72,7 +71,6 @@ def unpack(model: Model, data: bytes) -> tuple[LatchSettings, NDArray[np.void]]:
     state = np.zeros(1, state_dtype(model))
     for name in _stored(model):
         state[name] = body[f"state.{name}"]
-    state["ring"] = np.tile(body["ring"], 2)
     _check(model, body, state)
     try:
         settings = LatchSettings(
@@ -95,7 +93,7 @@ def _check(model: Model, body: NDArray[np.void], state: NDArray[np.void]) -> Non
             raise SnapshotError(f"{name} has a value that is not finite")
         if values.dtype.kind == "u" and values.max(initial=0) > 1:
             raise SnapshotError(f"{name} has a value that is neither 0 nor 1")
-    if np.abs(body["ring"]).max() > MAX_AMPLITUDE:
+    if np.abs(body["state.ring"]).max() > MAX_AMPLITUDE:
         raise SnapshotError(f"ring has a sample beyond +-{MAX_AMPLITUDE:g}")
     written, pending, frame = (int(state[name][0]) for name in ("written", "pending", "frame"))
     if written < 0 or divmod(written, model.front_end.hop_samples) != (frame, pending):
@@ -104,7 +102,7 @@ def _check(model: Model, body: NDArray[np.void], state: NDArray[np.void]) -> Non
 
 def _stored(model: Model) -> list[str]:
     """The state's fields that are stored as they are. The rules follow from the settings."""
-    return [name for name in state_dtype(model).names or () if name not in ("ring", "rules")]
+    return [name for name in state_dtype(model).names or () if name != "rules"]
 
 
 @lru_cache(maxsize=16)
@@ -118,7 +116,6 @@ def _body(model: Model) -> np.dtype[np.void]:
         ("min_on_ms", np.float64),
         ("min_off_ms", np.float64),
         *((f"state.{name}", state[name]) for name in _stored(model)),
-        ("ring", np.float32, (model.front_end.frame_samples,)),
     ]
     return np.dtype(fields).newbyteorder("<")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.bands import follow_level, mel_table, normalise
 from engine.cochlea import change, derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
-from engine.ear import Ear, parameters, scratch_fields, state_fields
+from engine.ear import Ear, parameters, scratch_fields
 from engine.fft import LENGTHS, power_spectrum
 from engine.jit import Record, kernel
 from engine.ring import newest, push
@@ -20,27 +20,26 @@ from tests.synth import silence, tone
 @given(chunks=st.lists(st.integers(1, 32), max_size=30))
 @settings(deadline=None)
 def test_ring_returns_the_newest_samples_in_order(chunks: list[int]) -> None:
-    ring = np.zeros(64, np.float32)
+    ring, frame = np.zeros(64, np.float32), np.zeros(32, np.float32)
     written = 0
     for count in chunks:
         push(ring, written, np.arange(written + 1, written + count + 1, dtype=np.float32), 0, count)
         written += count
-    start = newest(ring, written, 32)
+    newest(ring, written, frame)
     expected = np.maximum(0, np.arange(written - 31, written + 1))
-    np.testing.assert_array_equal(ring[start : start + 32], expected)
+    np.testing.assert_array_equal(frame, expected)
 
 
 @kernel
-def power_of(ear: Record, state: Record, scratch: Record) -> None:
-    power_spectrum(ear[0], state[0], scratch[0], 0)
+def power_of(ear: Record, scratch: Record) -> None:
+    power_spectrum(ear[0], scratch[0])
 
 
 def spectrum(samples: np.ndarray) -> np.ndarray:
     config = FrontEnd(frame_samples=len(samples), hop_samples=len(samples))
-    state = np.zeros(1, np.dtype(state_fields(config), align=True))
     scratch = np.zeros(1, np.dtype(scratch_fields(config), align=True))
-    state["ring"][0, : len(samples)] = samples
-    power_of(parameters(config), state, scratch)
+    scratch["frame"] = samples
+    power_of(parameters(config), scratch)
     return scratch["power"][0].copy()
 
 
