@@ -84,12 +84,10 @@ def test_a_library_transforms_the_frames(name: str) -> None:
 
 
 def test_the_transform_that_is_timed_is_the_windowed_power_spectrum() -> None:
-    ear, state, scratch = fft.engine_records(512)
-    fft.transform_all(ear, state, scratch, 3)
-    start = 2 * int(ear["hop"][0])  # of the last of them
-    frame = ear["window"][0].astype(np.float64) * state["ring"][0, start : start + 512]
-    expected = np.abs(np.fft.rfft(frame)) ** 2
-    np.testing.assert_allclose(scratch["power"][0], expected, atol=1e-6 * expected.max())
+    ear, scratches = fft.engine_records(512)
+    fft.transform_all(ear, scratches, fft.FRAMES)
+    expected = np.abs(np.fft.rfft(ear["window"][0].astype(np.float64) * scratches["frame"])) ** 2
+    np.testing.assert_allclose(scratches["power"], expected, atol=1e-6 * expected.max())
 
 
 def test_runs_take_turns_and_each_is_timed_for_a_unit_of_its_work(monkeypatch: pytest.MonkeyPatch) -> None:

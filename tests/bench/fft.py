@@ -13,7 +13,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from engine.config import FrontEnd
-from engine.ear import parameters, scratch_fields, state_fields
+from engine.ear import parameters, scratch_fields
 from engine.fft import power_spectrum
 from engine.jit import Record, kernel
 from tests.bench.missing import Missing
@@ -23,18 +23,18 @@ from tests.bench.timing import Run, Times, compete
 LENGTHS = (512, 1024, 2048)
 BATCH = 256  # frames
 
+FRAMES = 4  # a power of two
+
 Frames = NDArray[np.float32]  # (frames, n)
 Spectra = Callable[[], Sequence[Any]]  # transforms every frame; the last of the results is the last frame's spectrum
 
 
 @kernel
-def transform_all(ear: Record, state: Record, scratch: Record, count: int) -> None:
-    """The engine's window, transform and power, `count` times along the ring."""
-    e, s, w = ear[0], state[0], scratch[0]
-    n = e.window.shape[0]
+def transform_all(ear: Record, scratches: Record, count: int) -> None:
+    """The engine's window, transform and power, `count` times, going round over a few frames."""
+    e = ear[0]
     for i in range(count):
-        start = (i * e.hop) % n
-        power_spectrum(e, s, w, start)
+        power_spectrum(e, scratches[i % FRAMES])
 
 
 def frames_of(n: int) -> Frames:
@@ -42,19 +42,17 @@ def frames_of(n: int) -> Frames:
     return sound(BATCH * n / 16_000).reshape(BATCH, n)
 
 
-def engine_records(n: int) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void]]:
-    """Parameters, state and work space of a front end whose ring holds music."""
+def engine_records(n: int) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Parameters of a front end, and the work space of FRAMES frames of music."""
     config = FrontEnd(frame_samples=n)
-    ear = parameters(config)
-    state = np.zeros(1, np.dtype(state_fields(config), align=True))
-    scratch = np.zeros(1, np.dtype(scratch_fields(config), align=True))
-    state["ring"] = frames_of(n)[:2].reshape(-1)
-    return ear, state, scratch
+    scratches = np.zeros(FRAMES, np.dtype(scratch_fields(config), align=True))
+    scratches["frame"] = frames_of(n)[:FRAMES]
+    return parameters(config), scratches
 
 
 def engine_run(n: int) -> Run:
-    ear, state, scratch = engine_records(n)
-    return Run(lambda: transform_all(ear, state, scratch, 4 * BATCH), 4 * BATCH)
+    ear, scratches = engine_records(n)
+    return Run(lambda: transform_all(ear, scratches, 4 * BATCH), 4 * BATCH)
 
 
 def numpy_fft(frames: Frames) -> Spectra:

@@ -38,8 +38,8 @@ def fft_stage(ear: Record, state: Record, scratch: Record, samples: NDArray[np.f
     e = ear[0]
     for i in range(turns):
         s, w = state[i % FRAMES], scratch[i % FRAMES]
-        start = newest(s.ring, s.written, e.window.shape[0])
-        power_spectrum(e, s, w, start)
+        newest(s.ring, s.written, w.frame)
+        power_spectrum(e, w)
 
 
 @kernel
