@@ -46,8 +46,7 @@ def inlined(function: F) -> F:
     An array passed to a function loses its length and place on the way, and LLVM with them the reason to vectorise: it
     optimises each function by itself before it inlines one into another.
     """
-    name_by_whole_types()
-    return numba.njit(inline="always", cache=cache_directory() is not None, **OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.njit(inline="always", **OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 # Kernels compiled by two processes meet when a third loads both from disk. Where they hold two functions of one name,
