@@ -80,6 +80,7 @@ class Report:
             **{key: us(race[name]) if name in race else None for name, key in RIVAL_KEYS.items()},
             "latch_us": us(frame["latches"]),
             "trace_us": us(frame["trace"]),
+            "untraced_us_per_frame": us(frame["untraced"]),
             "live_us_per_frame": us(frame["live"]),
             "network_128_128_64_16_us": us(size["engine"]) if size else None,
             "c_network_128_128_64_16_us": us(size["C, -O3"]) if "C, -O3" in size else None,

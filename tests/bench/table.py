@@ -38,6 +38,7 @@ def frames(report: Report) -> Table:
     table = new("A frame, microseconds", "", *[f"{name}\n{report.models[name]}" for name in report.frames])
     rows = {
         "whole": "samples to latch, a long block in one call",
+        "untraced": "the same without the trace",
         "front end": "  front end alone",
         "network": "  network alone",
         "latches": "  latches alone",
