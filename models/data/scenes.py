@@ -32,8 +32,6 @@ SHORTEST_FRAMES = 15  # a hit that is over before the network can answer counts 
 AUDIBLE_DB = 35.0  # a note ends where it has stayed this far below its loudest 10 ms
 MASKED_DB = 3.0  # or this far below the noise
 
-SILENT_RMS = 1e-3  # a negative below it, -60 dBFS, is silence and is not made loud
-
 # kinds of scenes and how often
 KINDS = {"note": 0.40, "line": 0.24, "change": 0.10, "mixture": 0.10, "negative": 0.16}
 
@@ -86,9 +84,10 @@ class Stage:
         elif kind == "negative":
             noise = self._noise(rng, 1.0)
             if self.negatives and rng.random() < 0.85:
-                sound = self._negative(rng)
+                name, sound = self._negative(rng)
                 sound = recorded(rng, sound[: SCENE_SAMPLES - start])[: SCENE_SAMPLES - start]
-                samples[start : start + len(sound)] += sound * (0.1 / max(_rms(sound), SILENT_RMS))
+                gain = 1.0 if name == "silence" else 0.1 / (_rms(sound) + 1e-6)
+                samples[start : start + len(sound)] += sound * np.float32(gain)
         elif kind == "note":
             label = self._label(rng)
             self._play(rng, samples, truth, label, start, noise_db)
@@ -118,11 +117,11 @@ class Stage:
         libraries = self._libraries[label]
         return libraries[rng.choice(len(libraries), p=self._weights[label])]
 
-    def _negative(self, rng: np.random.Generator) -> Samples:
+    def _negative(self, rng: np.random.Generator) -> tuple[str, Samples]:
         name = self.negatives[rng.integers(len(self.negatives))]
         clips = self._library(rng, name)
         sound = clips[rng.integers(len(clips))].samples.astype(np.float32) / 32768.0
-        return sound[rng.integers(max(1, len(sound) - SCENE_SAMPLES)) :]
+        return name, sound[rng.integers(max(1, len(sound) - SCENE_SAMPLES)) :]
 
     def _noise(self, rng: np.random.Generator, share: float) -> Samples:
         """Background for the whole scene: none, coloured noise, or a recorded one, 0 to 40 dB below a note."""
