@@ -176,6 +176,7 @@ def test_philharmonia_says_everything_in_the_file_name(tmp_path: Path) -> None:
     )  # fmt: skip
     assert [by[name].label for name in names[1:]] == [None, "guitar_acoustic", "drums", None]
     assert by[names[3]].pitch is None
+    assert by[names[4]].instrument == "percussion"
 
 
 def test_the_loader_of_philharmonia_agrees_with_the_manifest_made_from_it(shared_data: Path, tmp_path: Path) -> None:

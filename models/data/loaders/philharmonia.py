@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from models.data.recording import Recording, midi_of, named, sound_files
+from models.data.spelling import instrument_of
 
 LIBRARY = "philharmonia"
 LICENCE = "Philharmonia terms: not to be sold or made available as samples"
@@ -17,6 +18,7 @@ NAME = re.compile(
     r"_(?P<dynamics>[a-z-]+)_(?P<articulation>[a-z'-]*)"
 )
 SECONDS = {"025": 0.25, "05": 0.5, "1": 1.0, "15": 1.5}
+PERCUSSION = "percussion"  # the folder of the small instruments, and what those are that the ontology does not know
 # its own names that mean something else, or less, elsewhere
 INSTRUMENTS = {"guitar": "guitar_acoustic", "clash-cymbals": "cymbal"}
 
@@ -40,6 +42,9 @@ def _recording(file: Path, root: Path) -> Recording:
             path=file, name=name, instrument=file.stem, library=LIBRARY, group=f"{LIBRARY}/{file.stem}", licence=LICENCE
         )
     instrument = match["instrument"].lower()
+    written = INSTRUMENTS.get(instrument, instrument)
+    if instrument_of(written) is None and PERCUSSION in file.relative_to(root).parts:
+        written = PERCUSSION
     length = match["length"]
     return Recording(
         path=file,
@@ -51,5 +56,5 @@ def _recording(file: Path, root: Path) -> Recording:
         articulation=f"{match['articulation']}|len={length}",
         duration_s=SECONDS.get(length),
         licence=LICENCE,
-        **named(INSTRUMENTS.get(instrument, instrument)),  # type: ignore[arg-type]
+        **named(written),  # type: ignore[arg-type]
     )
