@@ -100,10 +100,12 @@ def follow_level(envelope: np.float32, mean: np.float32, release: np.float32) ->
     """The envelope that sets the gain: M' = max(M + s (P - M), P / 4).
 
     A rise of more than 6 dB over the smoothed level is followed at once (the second term), a fall with time constant
-    `hop / s`. envelope, mean: power. release: s, 0..1.
+    `hop / s`. envelope, mean: power. release: s, 0..1. In silence it ends at 0, not at a denormal number, which some
+    CPUs handle slowly: below 1e-30 nothing can be heard, the noise gate is at 1e-12 or more.
     Source: our own, after divisive normalisation (Schwartz and Simoncelli 2001) and broadband AGC.
     """
-    return max(envelope + release * (mean - envelope), f32(0.25) * mean)
+    level = max(envelope + release * (mean - envelope), f32(0.25) * mean)
+    return level if level > f32(1e-30) else f32(0.0)
 
 
 @inlined

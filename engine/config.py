@@ -27,6 +27,9 @@ class FrontEnd:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fibre_gains", tuple(float(gain) for gain in self.fibre_gains))
+        for name in ("sample_rate_hz", "frame_samples", "hop_samples", "bands", "inhibition_reach"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name}={getattr(self, name)!r} is not a whole number")
         if not 8_000 <= self.sample_rate_hz <= 96_000:
             raise ValueError(f"sample_rate_hz={self.sample_rate_hz} is outside 8000..96000")
         if self.frame_samples not in (512, 1024, 2048, 4096):

@@ -78,6 +78,7 @@ def test_in_digital_silence_the_stream_comes_to_rest_for_a_day_and_for_ever(
     for _ in range(16):
         pipeline.feed(silence(0.01))
         assert remembered(pipeline) == at_rest
+    assert pipeline._state["envelope"] == 0  # not a denormal number
     pipeline.feed(silence(3600.0))
     assert remembered(pipeline) == at_rest
     assert pipeline.frames == heard + 6_000 + 16 + 360_000
