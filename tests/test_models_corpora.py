@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -362,6 +363,29 @@ def test_sound_is_decoded_once_and_again_when_the_file_changes(tmp_path: Path, m
     every = pack.packed(tmp_path, files)
     assert decoded == ["a", "b", "c", "b"]
     assert all(np.array_equal(every.samples(name), read_sound(path)) for name, path in files.items())
+
+
+def test_who_packs_a_folder_waits_for_who_is_packing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {str(index): write_note(tmp_path / f"{index}.wav", 300.0 + index, 0.2) for index in range(40)}
+    halves = [dict(list(files.items())[:25]), dict(list(files.items())[15:])]
+    at_work: list[int] = []
+    most = 0
+    original = pack._decode
+
+    def slow(*given: object) -> pack.Sound:
+        nonlocal most
+        at_work.append(1)
+        most = max(most, len(at_work))
+        time.sleep(0.002)
+        at_work.pop()
+        return original(*given)
+
+    monkeypatch.setattr(pack, "_decode", slow)
+    with ThreadPoolExecutor(2) as pool:  # a lock on a file holds between threads, too: each opens its own
+        both = list(pool.map(lambda wanted: pack.packed(tmp_path, wanted), halves))
+    for kept, wanted in zip(both, halves, strict=True):
+        assert all(np.array_equal(kept.samples(name), read_sound(path)) for name, path in wanted.items())
+    assert most == 1
 
 
 def test_memory_does_not_grow_with_the_length_of_a_file(tmp_path: Path) -> None:

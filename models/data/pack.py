@@ -5,6 +5,7 @@ that are being read. A file is decoded again when its size or time of change dif
 of labels. int16 because it is what the recordings are and half of float32; the disk pays 115 MB for an hour.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -41,7 +42,7 @@ class Sound:
 
 
 class Pack:
-    """Sounds by name and their samples. Two processes that pack one corpus at once do the work twice, no harm else."""
+    """Sounds by name and their samples, which stay there when another process makes the pack anew."""
 
     def __init__(self, sounds: dict[str, Sound], pcm: Path) -> None:
         self.sounds = sounds
@@ -57,6 +58,12 @@ class Pack:
 def packed(folder: Path, files: Mapping[str, Path], progress: Callable[[str], None] = lambda name: None) -> Pack:
     """The pack of `folder` with at least `files` (name -> path) in it; `progress` is told each name that is there."""
     place = _place(folder)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process that packs the same folder is waited for
+        return _packed(folder, place, files, progress)
+
+
+def _packed(folder: Path, place: Path, files: Mapping[str, Path], progress: Callable[[str], None]) -> Pack:
     index, pcm = place.with_suffix(".json"), place.with_suffix(".pcm")
     known = _read_index(index, pcm)
     wanted = {name: _stamp(path) for name, path in files.items()}
@@ -163,8 +170,8 @@ def _forget_lost_folders(folder: Path) -> None:
     for index in folder.glob("*.json"):
         kept = json.loads(index.read_text(encoding="utf-8"))
         if not Path(kept["folder"]).exists():
-            index.with_suffix(".pcm").unlink(missing_ok=True)
-            index.unlink(missing_ok=True)
+            for suffix in (".pcm", ".lock", ".json"):
+                index.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:
