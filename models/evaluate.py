@@ -1,7 +1,7 @@
 """What a model is worth on clips that it has never heard: accuracy over time, events, latency, false alarms.
 
-Everything is measured through `engine.pipeline.Pipeline`, the code that serves. Knows clips and events; nothing of
-training.
+For the card, on the clips of the fixed split; `models/evaluation` judges any folder by the same measure. Everything
+goes through `engine.pipeline.Pipeline`, the code that serves. Knows clips and events; nothing of training.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from engine.latch import LatchSettings
 from engine.weights import Model
 from models.data.corpus import RATE_HZ, Clip
-from models.hearing import Heard, hear
+from models.hearing import Heard, hear, mean_scores
 
 MOMENTS_MS = (100, 200, 500, 1000)
 
@@ -47,8 +47,7 @@ def evaluate(model: Model, clips: Sequence[Clip], settings: LatchSettings | None
 
 def answer(heard: Heard, ms: int) -> int:
     """The label with the greatest mean score in the first `ms` milliseconds of the note."""
-    evidence = heard.evidence[: max(1, ms // 10)]
-    return int(np.argmax(np.mean(1.0 / (1.0 + np.exp(-evidence.astype(np.float64))), axis=0)))
+    return int(np.argmax(mean_scores(heard.evidence, ms // 10)))
 
 
 def balanced_accuracy(model: Model, heard: Sequence[Heard], ms: int) -> float:

@@ -11,6 +11,7 @@ import typer
 
 from models.cli import train
 from models.data_cli import app as data_app
+from server.roles import Role
 from server.version import VERSION
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"spiccato {VERSION}")
@@ -75,24 +81,32 @@ def serve(
             "--device", metavar="NAME", help="Which microphone: name, part of it, number. Implies --microphone."
         ),
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="Tokens that are let in; `spiccato token --file` adds one."),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="How much the log tells.")] = LogLevel.INFO,
+    log_format: Annotated[LogFormat, typer.Option(help="Lines for people or for machines.")] = LogFormat.TEXT,
 ) -> None:
     """Run the service: the page, the REST API and the streams.
 
     Every setting can also be given in the environment as `SPICCATO_NAME`, for example `SPICCATO_PORT=9000`.
+    Without a token it listens on this machine only. A token is no option here: others on this machine could read it.
 
     **Examples**
 
     - `spiccato serve` - then open http://127.0.0.1:8000/
     - `spiccato serve --microphone` - hear this machine's own microphone as well
     - `spiccato serve --device "USB Audio" --port 9000`
+    - `spiccato token --file tokens`, then `spiccato serve --host 0.0.0.0 --token-file tokens` - for others too
     """
     from spiccato import serve as service
     from spiccato.trouble import told
 
     with told():
         wanted = device or ("default" if microphone else None)
-        service.run(_settings(host=host, port=port, model=model, microphone=wanted), log_level)
+        settings = _settings(host=host, port=port, model=model, microphone=wanted, token_file=token_file)
+        service.run(settings, log_level, log_format)
 
 
 @app.command()
@@ -175,6 +189,29 @@ def devices(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def token(
+    role: Annotated[
+        Role | None,
+        typer.Option(help="What it is good for: `listen` to events, `produce` sound, `admin` (everything)."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Add it to this file of tokens, which only its owner may read."),
+    ] = None,
+) -> None:
+    """Make a token for a service that others may reach. It is printed once and kept nowhere but in `--file`.
+
+    **Examples**
+
+    - `SPICCATO_TOKEN=$(spiccato token) spiccato serve --host 0.0.0.0`
+    - `spiccato token --role listen --file tokens`, then `spiccato serve --host 0.0.0.0 --token-file tokens`
+    """
+    from spiccato import newtoken
+
+    newtoken.run(role, file)
+
+
+@app.command()
 def warm(model: ModelOption = None) -> None:
     """Compile what the model needs now, so that the next start is quick.
 
@@ -189,6 +226,44 @@ def warm(model: ModelOption = None) -> None:
 
     with told():
         typer.echo(f"{warmed(_settings(model=model)).id} is ready")
+
+
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder for each instrument, or a CSV.")],
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure there.")] = None,
+    model: ModelOption = None,
+    sweeps: Annotated[
+        bool, typer.Option("--sweeps", help="Also at other levels and in noise: takes about five times as long.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most N clips of each instrument, drawn with the seed.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random: pieces, noise, draws.")] = 1,
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write the confusion matrix there.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Write pictures there; needs matplotlib.")] = None,
+) -> None:
+    """Judge the model on labelled recordings: accuracy over time, events, latency, false onsets, operations.
+
+    PATH is a folder of folders, one for each instrument, or a CSV with the columns path (relative
+    to it) and instrument. What cannot be read and instruments that the model does not know are listed and left out.
+
+    **Examples**
+
+    - `spiccato evaluate recordings/`
+    - `spiccato evaluate notes.csv --json figures.json --confusion confusion.csv`
+    - `spiccato evaluate recordings/ --sweeps --limit 20 --plots pictures/`
+    """
+    from spiccato import evaluate as evaluating
+    from spiccato.model import warmed
+    from spiccato.trouble import told
+
+    with told():
+        outputs = evaluating.Outputs(json_file, confusion, plots)
+        outputs.check()
+        evaluating.run(warmed(_settings(model=model)), path, outputs, sweeps=sweeps, limit=limit, seed=seed)
 
 
 app.command()(train)
