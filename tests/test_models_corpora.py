@@ -1,6 +1,7 @@
 """Corpora of every kind become one list of clips with one ontology, and `data check` finds what is wrong with them."""
 
 import json
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
