@@ -137,11 +137,21 @@ def test_folders_of_instruments_may_be_nested(tmp_path: Path) -> None:
 
 
 def test_a_folder_may_have_a_split_of_its_own(tmp_path: Path) -> None:
-    for name in ("train/oboe/a.wav", "valid/oboe/b.wav", "test/oboe/c.wav"):
-        write_note(tmp_path / name)
+    for index, name in enumerate(("train/oboe/a.wav", "valid/oboe/b.wav", "test/oboe/c.wav")):
+        write_note(tmp_path / name, 400.0 + 90 * index)
     recordings = load(tmp_path).recordings
     assert [recording.part for recording in recordings] == ["test", "train", "valid"]
     assert set(split.parts(recordings).values()) == {"train", "calibrate", "report"}
+    _check(tmp_path, expect=0)
+    for index, name in enumerate(("train/oboe/anna/d.wav", "test/oboe/anna/e.wav")):
+        write_note(tmp_path / name, 777.0 + 90 * index)
+    assert _found(_check(tmp_path, expect=1))["group_across_split"] == [f"{tmp_path.name}/oboe/anna"]
+
+
+def test_a_sound_file_that_lies_in_no_folder_is_told(tmp_path: Path) -> None:
+    write_note(tmp_path / "oboe" / "a.wav")
+    write_note(tmp_path / "lost.wav", 600.0)
+    assert _found(_check(tmp_path, expect=0))["unknown_label"] == ["(in no folder)"]
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".ogg"])

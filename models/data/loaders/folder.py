@@ -18,6 +18,7 @@ PARTS: dict[str, OwnPart] = {
     "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
     "test": "test", "testing": "test",
 }  # fmt: skip
+NOWHERE = "(in no folder)"
 DYNAMICS = frozenset(
     {"ppp", "pp", "p", "mp", "mf", "f", "ff", "fff"}
     | {"pianissimo", "piano", "mezzo-piano", "mezzo-forte", "forte", "fortissimo"}
@@ -29,25 +30,24 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> list[Recording]:
-    """Sound files that lie in no folder below `path` have no instrument and are skipped."""
+    """Sound files that lie in no folder below `path` are listed under NOWHERE, which no label has."""
     library = path.resolve().name
     licences = cache(lambda folder: next((text for up in _up(folder, path) if (text := licence_in(up))), ""))
     recordings = []
     for file in sound_files(path):
         inside = PurePosixPath(file.parent.relative_to(path).as_posix())
-        if not inside.parts:
-            continue
         part = next((PARTS[piece.lower()] for piece in inside.parts if piece.lower() in PARTS), None)
-        folders = [piece for piece in inside.parts if piece.lower() not in PARTS] or list(inside.parts)
+        folders = [piece for piece in inside.parts if piece.lower() not in PARTS] or [*inside.parts, NOWHERE][:1]
         known = [piece for piece in folders if instrument_of(piece) or labels_of(piece)]
         fine = [piece for piece in known if instrument_of(piece)]
+        player = folders[1:] and folders[-1] not in fine  # else each part of a split has players of its own
         tokens = re.split(r"[ _.,()\[\]]+|-(?=\D)", file.stem)
         recordings.append(
             Recording(
                 path=file,
                 name=(inside / file.name).as_posix(),
                 library=library,
-                group=f"{library}/{'/'.join(folders)}",
+                group="/".join([library, *([part] if part and not player else []), *folders]),
                 part=part,
                 pitch=next((midi for token in tokens if (midi := midi_of(token)) is not None), None),
                 dynamics=next((token for token in tokens if token.lower() in DYNAMICS), ""),
