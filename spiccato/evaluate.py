@@ -82,9 +82,10 @@ def show(out: Console, figures: dict[str, Any]) -> None:
     if figures["false_onsets"]["hours"]:
         false = figures["false_onsets"]
         most = sorted(false["labels"].items(), key=lambda item: -item[1])[:3]
+        told = ", ".join(f"{label} {rate:g}" for label, rate in most)
         out.print(
-            f"\nfalse onsets: {false['per_hour_and_label']:g} an hour for each label on {false['hours'] * 60:.1f} minutes"
-            f" without an instrument (most: {', '.join(f'{label} {rate:g}' for label, rate in most)})"
+            f"\nfalse onsets: {false['per_hour_and_label']:g} an hour for each label (most: {told}),"
+            f" on {false['hours'] * 60:.1f} minutes without an instrument"
         )
     if figures["clips"]:
         work = figures["operations_per_s"]
@@ -141,7 +142,7 @@ def _labels(out: Console, figures: dict[str, Any]) -> None:
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("%", no_wrap=True, min_width=15)
     for name in ("clips", "right", "recall", "precision", "F1", "AP"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     table.add_column("taken for", no_wrap=True)
     for name, row in figures["targets"].items():
         label = figures["labels"].get(name, {})

@@ -85,9 +85,7 @@ def by_label(model: Model, judged: Sequence[Judged]) -> dict[str, dict[str, Any]
             "clips": len(own),
             "accuracy": round(float(np.mean([one.answers[str(MOMENTS_MS[-1])] == label for one in own])), 4),
             **prf(recall, 1.0, everywhere),
-            "average_precision": average_precision(
-                scores, np.array([one.listed.target.label == label for one in fine])
-            ),
+            "average_precision": average_precision(scores, right),
         }
     return table
 
