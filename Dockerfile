@@ -1,5 +1,7 @@
 # Spiccato in a container: non-root, kernels compiled at build, a health check.
-#   docker build -t spiccato . && docker run --rm -p 127.0.0.1:8000:8000 spiccato
+#   docker build -t spiccato .
+#   docker run --rm -p 127.0.0.1:8000:8000 -e SPICCATO_TOKEN="$(docker run --rm spiccato spiccato token)" spiccato
+# A container's service listens beyond the container, so it needs a token: choose your own, 16 characters or more.
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./

@@ -13,9 +13,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from server import info, live, sources, upload, watch
+from server import info, live, origin, sources, tickets, upload, watch
+from server.auth import Access, Authenticated
+from server.below import Below
 from server.commands import shown
 from server.errors import Code, Refusal
+from server.headers import AnswerHeaders
 from server.origin import SameOrigin
 from server.service import Service
 from server.settings import ROOT, Settings
@@ -27,7 +30,9 @@ WS_MAX_BYTES = 32 * 1024 * 1024  # above every `max_chunk_bytes`, so that our ow
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Raises engine.weights.ModelError where the model file cannot be used."""
+    """Raises engine.weights.ModelError where the model file cannot be used, server.tokens.AuthError where the settings
+    would leave the service open to a network without a token."""
+    access = Access(settings)
     service = Service(settings)
 
     @asynccontextmanager
@@ -40,12 +45,17 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Spiccato", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
-    app.add_middleware(SameOrigin)
+    app.state.access = access
+    app.add_middleware(Authenticated, access=access)
+    app.add_middleware(SameOrigin, names=origin.names(settings.host, settings.allowed_hosts))
+    app.add_middleware(Below, root=settings.root_path)
+    app.add_middleware(AnswerHeaders)  # the outermost: refusals carry them too
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     app.include_router(live.router)
     app.include_router(sources.router)
+    app.include_router(tickets.router)
     app.include_router(watch.router)
     app.include_router(upload.router)
     app.include_router(info.router)
@@ -104,5 +114,8 @@ def server(settings: Settings) -> Server:
         ws_max_size=WS_MAX_BYTES,
         ws_per_message_deflate=False,  # PCM does not compress, and it costs more CPU than the engine
         server_header=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
     )
     return Server(config)

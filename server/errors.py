@@ -47,6 +47,10 @@ class Code(StrEnum):
     UNKNOWN_SOURCE = "unknown_source"
     STARTING = "starting"
     FOREIGN_ORIGIN = "foreign_origin"
+    FOREIGN_HOST = "foreign_host"
+    NOT_AUTHENTICATED = "not_authenticated"
+    NOT_ALLOWED = "not_allowed"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
     UPLOAD_TOO_LARGE = "upload_too_large"
     NO_FILE = "no_file"
     EMPTY_FILE = "empty_file"
@@ -79,6 +83,10 @@ HANDLING: dict[Code, Handling] = {
     Code.UNKNOWN_SOURCE: Handling(http=404),
     Code.STARTING: Handling(http=503, retryable=True),
     Code.FOREIGN_ORIGIN: Handling(http=403),
+    Code.FOREIGN_HOST: Handling(http=421),
+    Code.NOT_AUTHENTICATED: Handling(http=401),
+    Code.NOT_ALLOWED: Handling(http=403),
+    Code.TOO_MANY_ATTEMPTS: Handling(http=429, retryable=True),
     Code.UPLOAD_TOO_LARGE: Handling(http=413),
     Code.EMPTY_FILE: Handling(http=422),
     Code.UNDECODABLE: Handling(http=415),

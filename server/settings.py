@@ -5,7 +5,7 @@ Each is read from the environment as `SPICCATO_<NAME>`, so `SPICCATO_PORT=9000` 
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.protocol import Limits
@@ -28,6 +28,32 @@ class Settings(BaseSettings):
         max_length=200,
         description="listen to this machine's microphone from the start: `default`, or a part of a device's name",
     )
+
+    token: SecretStr | None = Field(
+        default=None, description="the token that every request shows; needed to listen beyond this machine"
+    )
+    token_file: Path | None = Field(
+        default=None, description="a file of tokens, a line each: `TOKEN`, or `ROLE TOKEN` (listen, produce, admin)"
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="names under which browsers may reach the service, with commas; addresses and localhost always may",
+    )
+    connects_per_minute: int = Field(
+        default=300, ge=1, le=1_000_000, description="WebSockets that one address may open a minute"
+    )
+    tls_cert: Path | None = Field(default=None, description="certificate chain (PEM); then the service speaks HTTPS")
+    tls_key: Path | None = Field(default=None, description="its private key (PEM)")
+    forwarded_allow_ips: str = Field(
+        default="127.0.0.1",
+        description="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, with commas",
+    )
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[\w.~-]+)*$",
+        description="the path below which a proxy offers the service: `/spiccato`",
+    )
+
     threads: int = Field(default=2, ge=1, le=64, description="threads that run the engine for live sessions")
 
     max_sessions: int = Field(

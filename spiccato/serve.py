@@ -2,35 +2,38 @@
 
 import contextlib
 import errno
-import ipaddress
 import logging
 import socket
-import sys
 
+from server import logs, tokens
 from server.app import server
+from server.limits import is_loopback
 from server.settings import Settings
 from spiccato.trouble import fail
 
+log = logging.getLogger("spiccato.serve")
 
-def run(settings: Settings, log_level: str) -> None:
-    """Serve until Ctrl-C or SIGTERM. Raises ModelError; a port that cannot be taken is told as a sentence."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
-    )
-    if log_level != "debug":
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+def run(settings: Settings, log_level: str, log_format: str) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises ModelError; what cannot be, a port that is taken or one open to a network
+    without a token, is told as a sentence."""
+    logs.begin(log_level, log_format)
+    try:
+        known = tokens.check(settings)
+    except tokens.AuthError as error:
+        fail(str(error))
     listening = _listen(settings.host, settings.port)
     port = listening.getsockname()[1]
     with listening:
         running = server(settings)
-        print(f"Spiccato is at {_address(settings.host, port)} - open it in a browser; Ctrl-C stops it", flush=True)
-        if not _is_loopback(settings.host):
-            logging.getLogger("spiccato.serve").warning(
-                "host=%s is open to the network: whoever reaches this port may use the service", settings.host
+        address = _address(settings.host, port, settings.tls_cert is not None)
+        print(f"Spiccato is at {address} - open it in a browser; Ctrl-C stops it", flush=True)
+        if not is_loopback(settings.host) and settings.tls_cert is None:
+            log.warning(
+                "host=%s without TLS: on the way, tokens and sound can be read; see SPICCATO_TLS_CERT", settings.host
             )
+        if not known and settings.allowed_hosts:
+            log.warning("allowed_hosts=%s without a token: the proxy must ask who comes", settings.allowed_hosts)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
             running.run(sockets=[listening])
     if not running.started:
@@ -51,13 +54,6 @@ def _listen(host: str, port: int) -> socket.socket:
         fail(f"port {port} on {host} cannot be opened: {reasons.get(code or 0, error)}")
 
 
-def _address(host: str, port: int) -> str:
+def _address(host: str, port: int, tls: bool = False) -> str:
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{port}/"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return f"{'https' if tls else 'http'}://{name}:{port}/"

@@ -14,9 +14,10 @@ import httpx
 import pytest
 from rich.console import Console
 
+from server.limits import is_loopback
 from server.settings import Settings
 from spiccato.lanes import BAR_CELLS, Lanes, bar, clock
-from spiccato.serve import _address, _is_loopback
+from spiccato.serve import _address
 from tests.conftest import ROOT
 from tests.live_server import LiveServer, bare, eventually
 from tests.synth import low_high, write_wav
@@ -268,7 +269,7 @@ def test_the_address_to_open_is_one_that_a_browser_on_this_machine_understands(
     host: str, address: str, loopback: bool
 ) -> None:
     assert _address(host, 8000) == address
-    assert _is_loopback(host) == loopback
+    assert is_loopback(host) == loopback
 
 
 def states(url: str) -> list[str]:

@@ -190,7 +190,7 @@ def test_a_form_without_a_file_is_told_what_it_lacks(server: LiveServer) -> None
 def test_a_client_that_goes_away_while_it_uploads_leaves_nothing_behind(server: LiveServer) -> None:
     url = httpx.URL(server.url)
     with socket.create_connection((url.host, url.port or 0)) as client:
-        client.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nRIFF")
+        client.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\nRIFF")
         eventually(lambda: server.service.uploads == 1)
     eventually(lambda: server.service.uploads == 0)
 
