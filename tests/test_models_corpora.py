@@ -38,6 +38,7 @@ from models.data.recording import CorpusError, Recording, midi_of
 from models.data.scenes import SCENE_SAMPLES, Stage
 from models.data.spelling import SPELLINGS, instrument_of
 from models.data_cli import app
+from tests import audio_files
 from tests.models_corpus import write_corpus, write_note, write_nsynth
 from tests.synth import tone
 
@@ -328,6 +329,15 @@ def test_any_rate_and_any_channels_become_mono_of_one_rate(tmp_path: Path, rate_
     assert len(samples) == pytest.approx(16_000, abs=2)
     spectrum = np.abs(np.fft.rfft(samples[:16_000]))
     assert abs(int(np.argmax(spectrum)) - 440) <= 1
+
+
+@pytest.mark.parametrize("suffix", audio_files.FORMATS)
+def test_every_format_that_is_uploaded_trains_too(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "oboe").mkdir()
+    audio_files.write(tmp_path / "oboe" / f"a.{suffix}", tone(440, 1.0), 16_000)
+    (clip,) = read_folder(tmp_path)
+    assert len(clip.samples) == pytest.approx(16_000, abs=2_000)
+    assert _pitch_hz(clip.samples.astype(np.float32)) == pytest.approx(440, abs=2)
 
 
 def test_ogg_over_full_scale_is_clipped_and_does_not_wrap(tmp_path: Path) -> None:
