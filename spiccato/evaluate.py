@@ -109,7 +109,8 @@ def _left_out(out: Console, rows: list[dict[str, str]]) -> None:
     common = sorted(names.items(), key=lambda item: -len(item[1]))
     for (instrument, reason), paths in common[:SHOWN]:
         which = paths[0] if len(paths) == 1 else f"{len(paths)} of {instrument}, {paths[0]} ..."
-        out.print(f"    {which}: {reason}", markup=False, soft_wrap=True)
+        line = f"    {which}: {reason}".encode(errors="replace").decode()  # a file's name may be no text
+        out.print(line, markup=False, soft_wrap=True)
     if len(common) > SHOWN:
         out.print(f"    and {sum(len(paths) for _, paths in common[SHOWN:])} more")
 

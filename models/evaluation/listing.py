@@ -4,6 +4,7 @@ Whatever is wrong with one line or one file concerns that one: it is left out wi
 """
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -105,23 +106,24 @@ def _table(table: Path, model: Model) -> tuple[list[Listed], list[LeftOut]]:
     except OSError as error:
         raise CorpusError(f"{table}: {(error.strerror or str(error)).lower()}") from error
     head = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=max(DELIMITERS, key=head.count))
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=head.count))
     try:
         columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise CorpusError(f"{table} is no table: {error}") from error
+        raise CorpusError(f"{table}, line {reader.line_num}: {error}") from error
     missing = [name for name in ("path", "instrument") if name not in columns]
     if missing:
         found = ", ".join(columns)[:200]
         raise CorpusError(f"{table} has no column {' and no column '.join(missing)}: found {found or 'nothing'}")
-    reader.fieldnames = columns
     listed: list[Listed] = []
     left_out: list[LeftOut] = []
-    for row in reader:
+    for line, row in rows:
         given = {name: (value or "").strip() for name, value in row.items() if isinstance(value, str)}
         path, instrument = given.get("path", ""), given.get("instrument", "")
         target = target_of(instrument, model) if instrument else "no instrument is given"
-        reason = None if path else f"line {reader.line_num} gives no path"
+        reason = None if path and "\0" not in path else f"line {line} gives no path"
         try:
             onset_s, offset_s = (_seconds(given.get(name, ""), name) for name in ("onset_s", "offset_s"))
             if onset_s is not None and offset_s is not None and offset_s <= onset_s:

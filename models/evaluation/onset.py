@@ -5,12 +5,11 @@ from numpy.typing import NDArray
 
 ONSET_DB = 30.0  # the note begins where it is first less than this below its loudest frame
 END_DB = 35.0  # and ends where it is last less than this below it, as in training
-# What comes before it is no part of it if it is steady for so many frames, ...
-LEAD_FRAMES = 5
-LEAD_RANGE_DB = 9.0  # ... stays within this of its median, ...
-LEAD_BELOW_DB = 12.0  # ... lies at least this under the loudest frame, ...
-JUMP_DB = 12.0  # ... and ends with a rise of this much in JUMP_FRAMES: a swell is slower.
-JUMP_FRAMES = 6
+# What comes before it, hiss or hum, is no part of it if it is steady for so many frames, ...
+LEAD_FRAMES = 10
+LEAD_RANGE_DB = 4.0  # ... stays within this of its median, ...
+JUMP_DB = 10.0  # ... and ends with a rise of this much in JUMP_FRAMES: a slow attack is part of its note.
+JUMP_FRAMES = 3
 
 
 def levels_db(sound: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
@@ -29,11 +28,9 @@ def onset_frame(sound: NDArray[np.float32], hop: int) -> int:
     lead = float(np.median(levels[first : first + LEAD_FRAMES]))
     risen = levels[first:] > lead + LEAD_RANGE_DB
     end = first + int(np.argmax(risen))
-    steady = end - first >= LEAD_FRAMES and levels[first:end].min() > lead - LEAD_RANGE_DB
-    jumps = levels[end : end + JUMP_FRAMES].max() >= lead + JUMP_DB
-    if risen.any() and steady and jumps and lead <= loudest - LEAD_BELOW_DB:
-        return end
-    return first
+    if end - first < LEAD_FRAMES or levels[first:end].min() < lead - LEAD_RANGE_DB:
+        return first
+    return end if levels[end : end + JUMP_FRAMES].max() >= lead + JUMP_DB else first
 
 
 def end_frame(sound: NDArray[np.float32], hop: int) -> int:
