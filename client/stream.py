@@ -16,7 +16,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 Message = dict[str, Any]
 
@@ -134,10 +134,12 @@ async def connect(
     source: Message | None = None,
     detect: Message | None = None,
     emit: Message | None = None,
+    token: str | None = None,
 ) -> AsyncIterator[Stream]:
     """Open a session at `url`, the service's address (ws:, wss:, http: or https:, with or without `/v1/stream`).
 
-    `source`, `detect` and `emit` are those of the protocol's `start`. Raises StreamError.
+    `source`, `detect` and `emit` are those of the protocol's `start`; `token` is what a service that asks for one
+    wants. Raises StreamError.
     """
     address = stream_address(url)
     start: Message = {
@@ -147,7 +149,10 @@ async def connect(
     given = {"source": source, "detect": detect, "emit": emit}
     start |= {name: value for name, value in given.items() if value is not None}
     try:
-        socket = await connect_websocket(address, max_size=MAX_MESSAGE_BYTES)
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        socket = await connect_websocket(address, max_size=MAX_MESSAGE_BYTES, additional_headers=headers)
+    except InvalidStatus as error:
+        raise _refused(address, error) from error
     except (OSError, InvalidHandshake, InvalidURI) as error:
         raise StreamError(
             "unreachable", f"no Spiccato service answers at {address}: {error}", retryable=True
@@ -168,6 +173,16 @@ def stream_address(url: str) -> str:
         raise StreamError("unreachable", f"{url!r} is not an address: write ws://HOST:PORT or wss://HOST:PORT")
     rest = rest.rstrip("/")
     return f"{schemes[scheme]}://{rest if rest.endswith(PATH) else rest + PATH}"
+
+
+def _refused(address: str, error: InvalidStatus) -> StreamError:
+    """The service's own sentence, from the answer that it gave in place of the connection."""
+    try:
+        told = json.loads(error.response.body or b"")["error"]
+        return StreamError(told["code"], f"{address}: {told['message']}", retryable=told["retryable"])
+    except (ValueError, KeyError, TypeError):  # not an answer of this service: a proxy's, or another program's
+        status = error.response.status_code
+        return StreamError("unreachable", f"no Spiccato service answers at {address}: HTTP {status}", retryable=True)
 
 
 def _closed(error: ConnectionClosed) -> StreamError:

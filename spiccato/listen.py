@@ -61,7 +61,8 @@ def run(
                 work = here(model, settings.limits, show, device=device, detect=detect, recording=recording)
             else:
                 assert server is not None
-                work = there(server, show, device=device, detect=detect, recording=recording)
+                token = settings.token and settings.token.get_secret_value()
+                work = there(server, show, token=token, device=device, detect=detect, recording=recording)
             asyncio.run(work)
     finally:
         if recording is not None:
@@ -104,7 +105,9 @@ async def here(
         raise CaptureError("device_failed", source.state.detail)
 
 
-async def there(url: str, show: Show, *, device: str | None, detect: Message, recording: Recording | None) -> None:
+async def there(
+    url: str, show: Show, *, token: str | None, device: str | None, detect: Message, recording: Recording | None
+) -> None:
     """Send the microphone to the service at `url` until Ctrl-C. Raises CaptureError, StreamError."""
     stop = asyncio.Event()
     with _stopping(stop.set):
@@ -118,6 +121,7 @@ async def there(url: str, show: Show, *, device: str | None, detect: Message, re
                 channels=opened.channels,
                 source={"name": SOURCE, "kind": "microphone"},
                 detect=detect,
+                token=token,
                 emit={**EMIT, "frames_hz": 0},
             ) as stream:
                 show(stream.started)

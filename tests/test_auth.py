@@ -1,5 +1,6 @@
 """Who is let in: tokens, roles, tickets, hosts, and what a stranger never learns. On the real server."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -22,6 +23,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from client import stream as client
 from server import tokens as tokens_module
 from server.limits import ADDRESSES, Attempts, one_address
 from server.origin import is_ours, is_same, names
@@ -459,3 +461,19 @@ def test_no_log_line_ever_holds_a_token_or_a_ticket(toy_path: Path) -> None:
     assert all("request" in line for line in lines if line["message"].startswith(("connect", "refused")))
     for text in (secret, wrong, made, made.rpartition(".")[2]):
         assert text not in said + out + log
+
+
+# --- our own clients ---
+
+
+def test_the_clients_show_their_token_and_tell_what_the_service_says_without_one(guarded: LiveServer) -> None:
+    async def come(token: str | None) -> str:
+        async with client.connect(guarded.ws, sample_rate=16_000, token=token) as stream:
+            return str((await stream.stop())["type"])
+
+    assert asyncio.run(come(SECRET[Role.PRODUCE])) == "summary"
+    for token, code in ((None, "not_authenticated"), (SECRET[Role.LISTEN], "not_allowed")):
+        with pytest.raises(client.StreamError) as refused:
+            asyncio.run(come(token))
+        assert refused.value.code == code
+        assert guarded.ws in str(refused.value)

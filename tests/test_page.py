@@ -75,6 +75,7 @@ def open_page(chromium: Callable[..., Browser], tones: Path) -> Iterator[Open]:
         wav: Path | None = None,
         host: str = "127.0.0.1",
         expect_complaint: str = "",
+        ready: str = "#live .lane",
         **context: Any,
     ) -> Page:
         fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={wav or tones}"]
@@ -86,7 +87,7 @@ def open_page(chromium: Callable[..., Browser], tones: Path) -> Iterator[Open]:
         if expect_complaint:
             expected.append(expect_complaint)
         page.goto(server.url.replace("127.0.0.1", host))
-        expect(page.locator("#live .lane").first).to_be_visible()
+        expect(page.locator(ready).first).to_be_visible()
         return page
 
     expect.set_options(timeout=PATIENCE_MS)
@@ -275,6 +276,34 @@ def test_a_page_from_plain_http_says_why_it_has_no_microphone(server: LiveServer
     page = open_page(server, "--host-resolver-rules=MAP stage.test 127.0.0.1", host="stage.test")
     expect(page.locator("#notice")).to_contain_text(f"This page came from http://stage.test:{server.settings.port}")
     expect(page.locator("#listen")).to_be_disabled()
+
+
+def test_where_a_token_is_asked_for_the_page_asks_for_it_and_works_with_it(
+    toy_path: Path, open_page: Open, tones: Path
+) -> None:
+    token = "a-token-that-somebody-was-given"
+    with live_server(model=toy_path, token=token) as server:
+        page = open_page(server, expect_complaint="401", ready="#token")
+        wire = Wire(page)
+        field = page.get_by_label("This service asks for a token")
+        expect(field).to_be_focused()
+        field.fill("a-token-that-somebody-made-up")
+        page.keyboard.press("Enter")
+        expect(page.locator("#token-problem")).to_contain_text("not known")
+        field.fill(token)
+        page.keyboard.press("Enter")
+        expect(field).to_be_hidden()
+        expect(page.locator("#live .lane")).to_have_count(2)
+        listen(page)
+        sounding(page, "low")
+        listen(page)
+        expect(page.locator("#link")).to_have_text("Not connected")
+        assert wire.messages[-1]["type"] == "summary"
+        page.set_input_files("#file", tones)
+        expect(page.locator("#timeline .lane")).to_have_count(2)
+        page.reload()
+        expect(page.locator("#live .lane")).to_have_count(2)  # kept for this tab
+        assert token not in page.url + page.content()
 
 
 def test_a_page_that_hears_nothing_draws_nothing(server: LiveServer, open_page: Open) -> None:

@@ -1,5 +1,6 @@
 // The page, wired: one state, one way to change it, views that follow it. Knows every part by name and none from inside.
 
+import * as access from './access.js'
 import { Following } from './following.js'
 import { FrameError, decode } from './frames.js'
 import { History } from './history.js'
@@ -11,6 +12,7 @@ import { INITIAL, reduce } from './state.js'
 import { classify } from './upload.js'
 import * as announcer from './views/announcer.js'
 import * as controls from './views/controls.js'
+import * as gate from './views/gate.js'
 import * as lanes from './views/lanes.js'
 import * as log from './views/log.js'
 import * as meter from './views/meter.js'
@@ -104,11 +106,18 @@ async function greet() {
     navigator.mediaDevices.addEventListener('devicechange', refresh)
     await refresh()
   }
+  await comeIn()
+}
+
+async function comeIn() {
   try {
     dispatch({ type: 'info', info: await service.info() })
   } catch (error) {
     if (!(error instanceof service.ServiceError)) throw error
-    dispatch({ type: 'notice', text: error.message })
+    if (!(error instanceof service.NotLetIn)) return dispatch({ type: 'notice', text: error.message })
+    const tried = access.headers().Authorization !== undefined
+    access.forget()
+    dispatch({ type: 'access', problem: tried ? error.message : null })
   }
 }
 
@@ -116,6 +125,12 @@ const player = new Player($('audio'), dispatch)
 const listening = new Listening({ dispatch, onFrames })
 const following = new Following({ dispatch, onFrames })
 const views = [
+  gate.mount($('#gate'), {
+    onToken: (token) => {
+      access.keep(token)
+      comeIn()
+    },
+  }),
   controls.mount(document.body, {
     onInput,
     onFile,

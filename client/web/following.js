@@ -1,6 +1,7 @@
 // Following one of the server's own microphones: ask for it, subscribe to what it hears, let it go again. Knows the
 // requests and their order; nothing of the DOM.
 
+import * as access from './access.js'
 import * as service from './service.js'
 import { Link, address } from './socket.js'
 
@@ -35,6 +36,7 @@ export class Following {
       this.id = this.ours ? (await service.addSource(choice.device)).id : choice.source
       this.link = new Link({
         url: address(`v1/events?source=${encodeURIComponent(this.id)}`, document.baseURI),
+        subprotocols: () => access.subprotocols('listen'),
         hello: null,
         tell: (message) => this.#hear(message),
         onFrames: this.onFrames,

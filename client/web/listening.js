@@ -1,6 +1,7 @@
 // Listening with this browser's microphone: microphone -> link, and every lost sample told. Knows the order in which
 // the two are opened and closed; nothing of the DOM.
 
+import * as access from './access.js'
 import { Link, address } from './socket.js'
 import * as microphone from './microphone.js'
 
@@ -35,6 +36,7 @@ export class Listening {
     this.rateHz = rateHz
     this.link = new Link({
       url: address('v1/stream', document.baseURI),
+      subprotocols: () => access.subprotocols('produce'),
       hello: {
         type: 'start',
         protocol: 1,

@@ -1,7 +1,12 @@
 // The service's plain HTTP requests: what it knows, and its own microphones. Knows addresses and the shape of
 // an error; nothing of the state or the DOM.
 
+import * as access from './access.js'
+
 export class ServiceError extends Error {}
+
+/** The service wants a token, or another one. */
+export class NotLetIn extends ServiceError {}
 
 export const info = () => request('v1/info')
 export const sources = () => request('v1/sources')
@@ -13,7 +18,7 @@ async function request(path, { method = 'GET', body } = {}) {
   try {
     response = await fetch(path, {
       method,
-      headers: body ? { 'Content-Type': 'application/json' } : {},
+      headers: { ...(body && { 'Content-Type': 'application/json' }), ...access.headers() },
       body: body && JSON.stringify(body),
     })
   } catch {
@@ -32,5 +37,6 @@ export function answer(status, text) {
     throw new ServiceError(`The server answered ${status} with something that is not JSON.`)
   }
   if (status >= 200 && status < 300) return body
-  throw new ServiceError(body.error?.message ?? `The server answered ${status}.`)
+  const Kind = status === 401 ? NotLetIn : ServiceError
+  throw new Kind(body.error?.message ?? `The server answered ${status}.`)
 }

@@ -25,11 +25,13 @@ export function address(path, base) {
 
 export class Link {
   /**
+   * subprotocols(): what to offer on each connection, or a promise of it.
    * hello: message to send on opening, or null. bytesPerSecond: of the audio that will be sent.
    * tell(message): every text message, parsed, and `link` messages. onFrames(buffer): every binary message.
    */
-  constructor({ url, hello, bytesPerSecond = 0, tell, onFrames }) {
+  constructor({ url, subprotocols = () => [], hello, bytesPerSecond = 0, tell, onFrames }) {
     this.url = url
+    this.subprotocols = subprotocols
     this.hello = hello
     this.queueBytes = QUEUE_S * bytesPerSecond
     this.tell = tell
@@ -76,7 +78,21 @@ export class Link {
 
   #connect() {
     this.#enter('connecting')
-    const socket = new WebSocket(this.url)
+    const offered = this.subprotocols()
+    if (Array.isArray(offered)) return this.#open(offered)
+    this.socket = null
+    offered.then(
+      (ticket) => this.phase === 'connecting' && this.#open(ticket),
+      (error) => {
+        if (this.phase !== 'connecting') return
+        if (error instanceof TypeError) return this.#lost(1006, '') // no answer at all: try again
+        this.#enter('failed', { detail: error.message })
+      },
+    )
+  }
+
+  #open(offered) {
+    const socket = new WebSocket(this.url, offered)
     socket.binaryType = 'arraybuffer'
     this.socket = socket
     this.fatal = null
@@ -114,8 +130,10 @@ export class Link {
   }
 
   #close() {
-    this.socket.onclose = this.socket.onmessage = this.socket.onopen = null
-    this.socket.close(1000)
+    if (this.socket) {
+      this.socket.onclose = this.socket.onmessage = this.socket.onopen = null
+      this.socket.close(1000)
+    }
     this.#enter('idle')
   }
 

@@ -1,7 +1,7 @@
 // What the page knows, as one value, and how each message changes it: (state, message) -> state. Pure: no DOM, no
 // socket, no clock; a message that needs a time carries `at`, in milliseconds.
 //
-// Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `input`, `link`,
+// Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `access`, `input`, `link`,
 // `microphone`, `sources`, `upload`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`.
 
 import { abandon, merge, sounding, soundingAt } from './eventlog.js'
@@ -25,6 +25,7 @@ export const INITIAL = {
   model: null, // {id, labels: [{name, family, on: score, or null where it is not asked for}]}
   bandsHz: [], // centres of the spectrogram's bands
   formats: [], // that a file may have
+  access: { asked: false, problem: null }, // does the service ask for a token, and what of the last one
   link: { phase: 'idle', attempt: 0, retryAt: null, detail: null }, // idle connecting live stopping waiting failed
   microphone: { phase: 'closed', device: null, devices: [], problem: null, refused: null }, // closed asking open
   sources: { sources: [], devices: [], problem: null, following: null, ours: false }, // ours: opened by this page
@@ -43,7 +44,9 @@ const HANDLERS = {
     model: modelOf(info.model, info.detect.thresholds),
     bandsHz: info.bands_hz,
     formats: info.upload.formats,
+    access: INITIAL.access,
   }),
+  access: (state, { problem }) => ({ ...state, access: { asked: true, problem } }),
   input: (state, { input }) => ({ ...state, input, notice: null }),
   order: (state, { order }) => ({ ...state, order }),
   microphone: (state, { type, ...change }) => ({ ...state, microphone: { ...state.microphone, ...change } }),
