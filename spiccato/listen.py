@@ -61,7 +61,7 @@ def run(
                 work = here(model, settings.limits, show, device=device, detect=detect, recording=recording)
             else:
                 assert server is not None
-                token = settings.token and settings.token.get_secret_value()
+                token = None if settings.token is None else settings.token.get_secret_value()
                 work = there(server, show, token=token, device=device, detect=detect, recording=recording)
             asyncio.run(work)
     finally:
