@@ -106,6 +106,7 @@ def test_the_same_seed_gives_the_same_figures_and_sweeps_name_every_condition(to
     for name in ("white_noise_snr_db", "negatives_snr_db"):
         assert list(sweeps[name]) == ["0", "10", "20", "30", "inf"]
         assert sweeps[name]["30"] == sweeps[name]["inf"] == 1.0
+        assert sweeps[name]["0"] == 0.5  # as loud as the note, white noise drives more bands of `high`
     assert found["balanced_accuracy_300_ms_pieces"] == 1.0
 
 
@@ -113,6 +114,7 @@ def test_the_time_to_an_event_and_its_onset_count_from_the_notes_beginning(toy: 
     note(tmp_path / "low" / "a.wav", LOW, lead=0.5)
     found = evaluate(toy, tmp_path)
     assert 0 < found["onset_to_event_ms"]["median"] <= 250
+    assert found["operations_per_s"]["seconds"] == 1.5  # of the clip, not of the silence around it
     assert found["event_f1"]["50"]["onset_offset"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "macro_f1": 1.0}
 
 

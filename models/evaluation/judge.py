@@ -6,7 +6,7 @@ made loud, a quiet room's hiss would be something else. Knows sound and targets;
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +76,7 @@ class Judge:
         sound = np.pad(sound, (0, -len(sound) % hop))
         onset = 0 if listed.onset_s is not None else onset_frame(sound, hop)
         clip_end = LEAD_FRAMES + len(sound) // hop
-        evidence, events = self._hear(in_silence(sound, hop), self._count)
+        evidence, events = self._hear(in_silence(sound, hop), self._counter(LEAD_FRAMES, clip_end))
         since = evidence[LEAD_FRAMES + onset : clip_end]
         at_s = (LEAD_FRAMES + onset) * hop / model.front_end.sample_rate_hz
         end = len(sound) // hop if listed.offset_s is not None else end_frame(sound, hop)
@@ -102,8 +102,17 @@ class Judge:
         evidence, events = listen(self._pipeline, stream, watch)
         return evidence, events + self._pipeline.flush()
 
-    def _count(self, rows: NDArray[Any]) -> None:
-        self.operations.add(rows["cochlea"], rows["spikes"])
+    def _counter(self, start: int, stop: int) -> Callable[[NDArray[Any]], None]:
+        """Counts the operations of the clip's own frames: the silence around it would make the network look idle."""
+        at = 0
+
+        def count(rows: NDArray[Any]) -> None:
+            nonlocal at
+            own = rows[max(0, start - at) : max(0, stop - at)]
+            at += len(rows)
+            self.operations.add(own["cochlea"], own["spikes"])
+
+        return count
 
     def _frames(self, ms: int) -> int:
         return round(ms / self._frame_ms)
