@@ -7,7 +7,6 @@ chunking gives bit-identical events. `pool.py` calls the same kernel for many st
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 import numba as nb
@@ -210,8 +209,7 @@ def default_settings(model: Model) -> LatchSettings:
 
 def _clamped(event: Event, total: int) -> Event:
     """An event decided in the silence that completed the last hop belongs to the last real sample."""
-    return replace(
-        event,
+    return event._replace(
         onset_sample=min(event.onset_sample, total),
         offset_sample=None if event.offset_sample is None else min(event.offset_sample, total),
         decided_sample=min(event.decided_sample, total),
