@@ -18,6 +18,7 @@ Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 Id = Annotated[str, StringConstraints(max_length=64)]
 Reason = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
+OnOverload = Literal["block", "drop_oldest", "drop_newest", "error"]
 
 
 class Message(BaseModel):
@@ -31,7 +32,7 @@ class Audio(Message):
     sample_rate: int = Field(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)
     channels: int = Field(default=1, ge=1, le=MAX_CHANNELS)
     channel_select: int | None = Field(default=None, ge=0, lt=MAX_CHANNELS)  # None: the mean of all channels
-    framing: Literal["raw"] = "raw"
+    framing: Literal["raw", "framed"] = "raw"
 
 
 class Source(Message):
@@ -69,6 +70,15 @@ class Emit(Message):
     frames_hz: float = Field(default=0.0, ge=0, le=100)
     levels_hz: float = Field(default=10.0, ge=0, le=100)
     heartbeat_s: float = Field(default=2.0, ge=0.5, le=60)
+    updates_hz: float = Field(default=0.0, ge=0, le=100)  # of the open events' greatest score
+    explain: bool = False  # `scores` say which labels were held back, and why
+
+
+class Resume(Message):
+    """Go on with a session whose connection was lost. Never logged: the token is a secret."""
+
+    token: Annotated[str, StringConstraints(max_length=128)] = Field(repr=False)
+    last_seq: int = Field(ge=-1, le=2**53)  # the last message that was read; -1: none
 
 
 class Start(Message):
@@ -78,6 +88,8 @@ class Start(Message):
     source: Source = Source()
     detect: Detect = Detect()
     emit: Emit = Emit()
+    on_overload: OnOverload = "block"
+    resume: Resume | None = None
 
 
 class Configure(Message):
@@ -178,6 +190,15 @@ def parse(text: str) -> ClientMessage:
         raise Invalid(
             data["type"], message_id if isinstance(message_id, str) else None, [_mistake(e) for e in error.errors()]
         ) from error
+
+
+def resuming(text: str) -> Start | None:
+    """The `start` that asks to resume a session, if the message is one."""
+    try:
+        message = parse(text)
+    except (Refusal, UnknownType, Invalid):  # a session will say what is wrong with it
+        return None
+    return message if isinstance(message, Start) and message.resume is not None else None
 
 
 def _mistake(error: Any) -> Mistake:

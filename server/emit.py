@@ -3,6 +3,8 @@
 Knows the stream's meters and the engine's trace; nothing of sequence numbers or sockets.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,12 +14,13 @@ from server.commands import Emit
 from server.frames import DB_CEIL, DB_FLOOR, EVIDENCE_SCALE, FrameLayout, layout, pack
 from server.hearing import Hearing
 from server.level import LevelMeter
-from server.protocol import FrameInfo, Level, Scores
+from server.protocol import FrameInfo, Level, Scores, Suppressed
 
 
 class Emitter:
     def __init__(self, hearing: Hearing, emit: Emit) -> None:
         self._hearing = hearing
+        self._explain = emit.explain
         self._meter = LevelMeter()
         self._level_samples = hearing.rate_hz / emit.levels_hz if emit.levels_hz else None
         self._scores_every = layout(hearing.model, emit.scores_hz).every if emit.scores_hz else None
@@ -62,8 +65,23 @@ class Emitter:
         if self._scores_every is None or (due := _last_multiple(first, self._told, self._scores_every)) is None:
             return []
         evidence = self._hearing.pipeline.trace[due % TRACE_FRAMES]["evidence"].tolist()
-        scored = zip(self._hearing.model.labels, (round(score_of(v), 4) for v in evidence), strict=True)
-        return [Scores(sample=self._sample_of(due + 1), top=sorted(scored, key=lambda pair: -pair[1]))]
+        scores = [round(score_of(v), 4) for v in evidence]
+        top = sorted(zip(self._hearing.model.labels, scores, strict=True), key=lambda pair: -pair[1])
+        suppressed = self._suppressed(scores) if self._explain else []
+        return [Scores(sample=self._sample_of(due + 1), top=top, suppressed=suppressed)]
+
+    def _suppressed(self, scores: list[float]) -> list[Suppressed]:
+        """The labels with evidence that are not told as events: too little of it, or not asked for."""
+        rules, told = self._hearing.pipeline.settings, self._hearing.open_labels
+        held: list[Suppressed] = []
+        for i, label in enumerate(self._hearing.model.labels):
+            if label not in told and scores[i] > rules.off[i]:
+                why: Literal["below_threshold", "not_detected"] = (
+                    "below_threshold" if rules.enabled[i] else "not_detected"
+                )
+                if why == "below_threshold" or scores[i] > rules.on[i]:
+                    held.append(Suppressed(label=label, score=scores[i], why=why))
+        return sorted(held, key=lambda one: -one.score)
 
     def _frames(self, first: int) -> list[bytes]:
         if self._layout is None:

@@ -14,9 +14,12 @@ class Close(IntEnum):
     SHUTDOWN = 1001  # the server stops
     TOO_LARGE = 1009  # one message over the limit
     BAD_MESSAGE = 4400  # message, configuration or audio that cannot be used
+    RESUME_GONE = 4404  # nothing to resume: unknown, over, or the replay no longer reaches back
     IDLE = 4408  # nothing came for too long
+    TAKEN_OVER = 4409  # the session goes on over a newer connection
+    OVER_LIMIT = 4413  # more audio than the session may have waiting
     ENCODING = 4415  # encoding not supported
-    READER_TOO_SLOW = 4431  # a subscriber of /v1/events whose queue is full
+    READER_TOO_SLOW = 4431  # takes nothing for too long, or misses events
     INTERNAL = 4500  # our own fault
 
 
@@ -34,11 +37,15 @@ class Code(StrEnum):
     UNKNOWN_LABEL = "unknown_label"
     BAD_THRESHOLDS = "bad_thresholds"
     EMPTY_CHUNK = "empty_chunk"
+    BAD_FRAMING = "bad_framing"
     PARTIAL_SAMPLE = "partial_sample"
     NON_FINITE_SAMPLE = "non_finite_sample"
     SAMPLE_OUT_OF_RANGE = "sample_out_of_range"
     CHUNK_TOO_LARGE = "chunk_too_large"
     IDLE = "idle"
+    OVERLOADED = "overloaded"
+    RESUME_UNKNOWN = "resume_unknown"
+    RESUME_TOO_OLD = "resume_too_old"
     RATE_MISMATCH = "rate_mismatch"
     TOO_MANY_SESSIONS = "too_many_sessions"
     TOO_MANY_UPLOADS = "too_many_uploads"
@@ -46,6 +53,7 @@ class Code(StrEnum):
     SOURCE_EXISTS = "source_exists"
     UNKNOWN_SOURCE = "unknown_source"
     STARTING = "starting"
+    DRAINING = "draining"
     FOREIGN_ORIGIN = "foreign_origin"
     FOREIGN_HOST = "foreign_host"
     NOT_AUTHENTICATED = "not_authenticated"
@@ -76,12 +84,16 @@ HANDLING: dict[Code, Handling] = {
     Code.UNSUPPORTED_ENCODING: Handling(close=Close.ENCODING),
     Code.CHUNK_TOO_LARGE: Handling(close=Close.TOO_LARGE),
     Code.IDLE: Handling(close=Close.IDLE, retryable=True),
+    Code.OVERLOADED: Handling(close=Close.OVER_LIMIT, retryable=True),
+    Code.RESUME_UNKNOWN: Handling(close=Close.RESUME_GONE),
+    Code.RESUME_TOO_OLD: Handling(close=Close.RESUME_GONE),
     Code.TOO_MANY_SESSIONS: Handling(http=503, retryable=True),
     Code.TOO_MANY_UPLOADS: Handling(http=503, retryable=True),
     Code.TOO_MANY_SOURCES: Handling(http=409),
     Code.SOURCE_EXISTS: Handling(http=409),
     Code.UNKNOWN_SOURCE: Handling(http=404),
     Code.STARTING: Handling(http=503, retryable=True),
+    Code.DRAINING: Handling(http=503, retryable=True),
     Code.FOREIGN_ORIGIN: Handling(http=403),
     Code.FOREIGN_HOST: Handling(http=421),
     Code.NOT_AUTHENTICATED: Handling(http=401),

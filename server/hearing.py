@@ -20,6 +20,7 @@ from server.ingest import Resampler
 from server.protocol import EventBody, SummaryBody
 from server.tally import Tally
 from server.ulid import ulid
+from server.updates import Update, Updates
 
 BLOCK_FRAMES = TRACE_FRAMES // 2  # fed at once, so that the trace still holds all of them
 ARRIVALS = 256  # chunks whose arrival is remembered, to tell latencies
@@ -34,6 +35,7 @@ class Hearing:
         settings: LatchSettings | None = None,
         *,
         live: bool = True,
+        updates_hz: float = 0.0,  # of open events; 0: none
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
@@ -53,7 +55,8 @@ class Hearing:
         self._base = 0  # clock at the stretch's first sample
         self._anchor_s: float | None = None  # UTC of the sample `_anchor`; None until audio comes (again)
         self._anchor = 0
-        self._open: dict[str, tuple[str, str | None]] = {}  # label to the id and the UTC of its open event
+        self._open: dict[str, EventBody] = {}  # label to the onset of its open event
+        self._updates = Updates(model.labels, updates_hz, model.front_end.hop_s) if updates_hz else None
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # (clock after the chunk, arrival)
 
     def feed(self, mono: NDArray[np.float32], arrived: float = 0.0) -> Iterator[list[EventBody]]:
@@ -70,7 +73,26 @@ class Hearing:
     def _hear(self, samples: NDArray[np.float32]) -> Iterator[list[EventBody]]:
         block = BLOCK_FRAMES * self.model.front_end.hop_samples
         for at in range(0, len(samples), block):
-            yield [self._event(event) for event in self.pipeline.feed(samples[at : at + block])]
+            first = self.pipeline.frames
+            events = self.pipeline.feed(samples[at : at + block])
+            yield [self._event(event) for event in events] if self._updates is None else self._updated(first, events)
+
+    def _updated(self, first: int, events: list[engine_events.Event]) -> list[EventBody]:
+        """The events of a block that began with frame `first`, and the updates between them, in order of time."""
+        assert self._updates is not None
+        end, hop = self.pipeline.frames, self.model.front_end.hop_samples
+        evidence = self.pipeline.trace["evidence"][np.arange(first, end) % TRACE_FRAMES]
+        wire: list[EventBody] = []
+        at = looked = 0
+        for frame in (*self._updates.due(first, end), end):
+            while at < len(events) and events[at].decided_sample <= (frame + 1) * hop:
+                wire.append(self._event(events[at]))
+                at += 1
+            self._updates.look(first + looked, evidence[looked : frame + 1 - first])
+            looked = frame + 1 - first
+            if frame < end:
+                wire += [self._update(update) for update in self._updates.tell(frame, evidence[frame - first])]
+        return wire
 
     def release(self, reason: str, labels: Collection[str] | None = None) -> list[EventBody]:
         """Close the open labels now (or only those of `labels`); the stream goes on."""
@@ -100,8 +122,8 @@ class Hearing:
         return events + [self._event(event) for event in self.pipeline.flush(reason)]
 
     @property
-    def open_events(self) -> int:
-        return len(self._open)
+    def open_labels(self) -> Collection[str]:
+        return self._open.keys()
 
     @property
     def heard(self) -> int:
@@ -130,10 +152,10 @@ class Hearing:
     def _event(self, event: engine_events.Event) -> EventBody:
         onset = self.clock(event.onset_sample)
         if event.phase == "onset":
-            self._open[event.label] = ulid(self._utc()), self.utc(onset) if self._live else None
-            event_id, utc_onset = self._open[event.label]
+            event_id, utc_onset = ulid(self._utc()), self.utc(onset) if self._live else None
         else:
-            event_id, utc_onset = self._open.pop(event.label)
+            opened = self._open.pop(event.label)
+            event_id, utc_onset = opened.event_id, opened.utc_onset
         offset = None if event.offset_sample is None else self.clock(event.offset_sample)
         decided = self.clock(event.decided_sample)
         by_evidence = event.reason in (None, "decay")
@@ -157,7 +179,27 @@ class Hearing:
             reason=event.reason,
         )
         self.tally.add(wire)
+        if event.phase == "onset":
+            self._open[event.label] = wire
+        if self._updates is not None:
+            if event.phase == "onset":
+                self._updates.opened(
+                    event.label, event.decided_sample // self.model.front_end.hop_samples - 1, wire.peak
+                )
+            else:
+                self._updates.closed(event.label)
         return wire
+
+    def _update(self, update: Update) -> EventBody:
+        decided = self.clock((update.frame + 1) * self.model.front_end.hop_samples)
+        changed = {
+            "phase": "update",
+            "score": round(update.score, 6),
+            "peak": round(update.peak, 6),
+            "decided_sample": decided,
+            "latency_ms": self._latency_ms(decided) if self._live else None,
+        }
+        return self._open[update.label].model_copy(update=changed)
 
     def _latency_ms(self, decided: int) -> float:
         """From the arrival of the chunk that brought sample `decided` until now: the resampler's delay is in it."""

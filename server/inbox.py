@@ -1,39 +1,60 @@
 """Messages of one session that wait for the engine: bounded, in order, with the time of arrival of each.
 
-When full, `put` waits, the socket is not read, and TCP holds the sender back: nothing is dropped. Knows sizes and
-order; nothing of what the messages mean.
+What happens when audio comes and `limit_bytes` of it wait already is the session's choice: `block` lets `put` wait, so
+the socket is not read and TCP holds the sender back; `drop_oldest` and `drop_newest` leave a `Dropped` where audio
+was; `error` ends the session. Text and orders are never dropped. Knows sizes and order; nothing of what messages mean.
 """
 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
-OVERHEAD_BYTES = 64  # what a message costs beside its content, so that many small ones are bounded too
+from server.commands import OnOverload
+from server.errors import Code, Refusal
+from server.session import Out, Session
+from server.stream import Waiting
+
+MAX_MESSAGES = 4_096  # that wait, whatever their size
+
+
+@dataclass(slots=True)
+class Dropped:
+    """In the place of audio that was dropped."""
+
+    what: Waiting
+
+
+Order = Callable[[Session], list[Out]]  # what the server itself has to say to the session
+Item = str | bytes | Dropped | Order
 
 
 class Inbox:
     def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes  # one message always fits into an empty inbox
+        self.limit_bytes = limit_bytes  # of audio; one message always fits into an empty inbox
+        self.policy: OnOverload = "block"
+        self.samples_of: Callable[[bytes], Waiting | None] | None = None  # needed to drop: which samples these are
         self.audio_bytes = 0  # waiting, of binary messages
         self.closed: str | None = None  # why nothing more comes
-        self._bytes = 0
-        self._messages: deque[tuple[str | bytes, float]] = deque()
+        self._items: deque[tuple[Item, float]] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
 
     async def put(self, message: str | bytes) -> None:
         arrived = time.monotonic()
-        size = len(message) + OVERHEAD_BYTES
-        while self._messages and self._bytes + size > self.limit_bytes and self.closed is None:
-            self._room.clear()
-            await self._room.wait()
-        if self.closed is not None:
-            return
-        self._messages.append((message, arrived))
-        self._bytes += size
-        if isinstance(message, bytes):
-            self.audio_bytes += len(message)
-        self._changed.set()
+        while self.closed is None and self._is_full(message):
+            if isinstance(message, str) or self.policy == "block":
+                self._room.clear()
+                await self._room.wait()
+            elif self._shed(message):
+                return
+        if self.closed is None:
+            self._append(message, arrived)
+
+    def order(self, order: Order) -> None:
+        """After all that waits, let the session do this."""
+        self._append(order, time.monotonic())
 
     def close(self, reason: str) -> None:
         """Nothing more will come; what waits is still given out. The first reason stays."""
@@ -41,20 +62,78 @@ class Inbox:
         self._changed.set()
         self._room.set()
 
-    async def get(self, timeout_s: float) -> tuple[str | bytes, float] | None:
-        """The next message and its arrival, or None after `timeout_s` or when nothing more will come."""
-        if not self._messages and self.closed is None:
+    async def get(self, timeout_s: float) -> tuple[Item, float] | None:
+        """The next item and its arrival, or None after `timeout_s` or when nothing more will come."""
+        if not self._items and self.closed is None:
             self._changed.clear()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._changed.wait()
             except TimeoutError:
                 return None
-        if not self._messages:
+        if not self._items:
             return None
-        message, arrived = self._messages.popleft()
-        self._bytes -= len(message) + OVERHEAD_BYTES
-        if isinstance(message, bytes):
-            self.audio_bytes -= len(message)
+        item, arrived = self._items.popleft()
+        if isinstance(item, bytes):
+            self.audio_bytes -= len(item)
         self._room.set()
-        return message, arrived
+        return item, arrived
+
+    def _append(self, item: Item, arrived: float) -> None:
+        self._items.append((item, arrived))
+        if isinstance(item, bytes):
+            self.audio_bytes += len(item)
+        self._changed.set()
+
+    def _shed(self, message: bytes) -> bool:
+        """Make room by the policy. Returns True if that was at the cost of `message` itself."""
+        assert self.samples_of is not None
+        if self.policy == "error":
+            text = f"{self.audio_bytes} bytes of audio wait: the limit is {self.limit_bytes}"
+            self.order(lambda session: session.fail(Refusal(Code.OVERLOADED, text)))
+            self.close("error")
+            return True
+        if self.policy == "drop_newest" or not self._drop_oldest():
+            what = self.samples_of(message)
+            if what is None:  # it ends the session, once it is heard
+                self._append(message, time.monotonic())
+            elif self._items and isinstance(last := self._items[-1][0], Dropped):
+                last.what = joined(last.what, what)
+            else:
+                self._append(Dropped(what), time.monotonic())
+            return True
+        return False
+
+    def _drop_oldest(self) -> bool:
+        """Put a `Dropped` in the place of the oldest audio; False if there is none."""
+        assert self.samples_of is not None
+        before: list[tuple[Item, float]] = []
+        while self._items:
+            item, arrived = self._items.popleft()
+            what = self.samples_of(item) if isinstance(item, bytes) else None
+            if what is None:
+                before.append((item, arrived))
+                continue
+            assert isinstance(item, bytes)
+            self.audio_bytes -= len(item)
+            if before and isinstance(last := before[-1][0], Dropped):
+                last.what = joined(last.what, what)
+            else:
+                before.append((Dropped(what), arrived))
+            self._items.extendleft(reversed(before))
+            return True
+        self._items.extend(before)
+        return False
+
+    def _is_full(self, message: str | bytes) -> bool:
+        if isinstance(message, bytes) and self.audio_bytes and self.audio_bytes + len(message) > self.limit_bytes:
+            return True
+        return len(self._items) >= MAX_MESSAGES
+
+
+def joined(one: Waiting, other: Waiting) -> Waiting:
+    """What was dropped before and after, as one."""
+    if one.first is None or other.first is None:
+        return Waiting(None, one.samples + other.samples)
+    first = min(one.first, other.first)
+    return Waiting(first, max(one.first + one.samples, other.first + other.samples) - first)

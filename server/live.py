@@ -1,107 +1,131 @@
-"""WS /v1/stream: one session on one socket. Moves messages between socket, inbox, session and back; knows no audio.
+"""WS /v1/stream: one socket. Moves messages between the socket and a conversation's queues; knows no audio.
 
-The event loop only moves bytes: each message is one hand-off to the engine's threads.
+The conversation outlives a socket that is lost; a new socket whose first message is a `start` with `resume` goes on
+with it. Reader and writer are tasks of their own, so that a client that does not read is still heard, and the other way
+round.
 """
 
 import asyncio
+import contextlib
 import logging
-import time
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
-from pydantic_core import to_json
 
-from server.errors import Code, Refusal
-from server.inbox import Inbox
+from server import commands as c
+from server.errors import Close, Refusal
+from server.outbox import encoded
 from server.service import Service
-from server.session import Out, Session
+from server.session import Session
+from server.sessions import Sessions
 
 log = logging.getLogger("spiccato.live")
 router = APIRouter()
 
-TICK_S = 0.25  # how often time passes for a session: heartbeats, stalls, idling
+CLOSE_TIMEOUT_S = 2.0  # for a reader that does not even take the close
+WANTED_CLOSES = frozenset({1000, 1001, 1005})  # of a client that leaves on purpose: done, page left, no code
 
 
 @router.websocket("/v1/stream")
 async def stream(websocket: WebSocket) -> None:
     service: Service = websocket.app.state.service
     try:
-        service.admit()
+        service.check_ready()
+        service.sessions.admit()
     except Refusal as refusal:
         log.info("refused peer=%s code=%s", _peer(websocket), refusal.code)
         await websocket.send_denial_response(refused(refusal))
         return
-    inbox = Inbox(service.settings.max_chunk_bytes)
-    service.enter(inbox)
-    reading: asyncio.Task[None] | None = None
-    try:
-        session = Session(service.model, service.limits)
-        await websocket.accept()
-        log.info("connect session=%s peer=%s sessions=%d", session.id, _peer(websocket), len(service.sessions))
-        reading = asyncio.create_task(_read(websocket, inbox))
-        await _converse(websocket, service, session, inbox)
-        summary = session.summary()
-        log.info(
-            "disconnect session=%s code=%s reason=%s audio_ms=%.0f dropped_ms=%.0f events=%d wall_s=%.1f",
-            session.id,
-            session.closed,
-            inbox.closed or "ended",
-            summary.audio_ms,
-            summary.dropped_ms,
-            summary.events,
-            summary.wall_s,
-        )
-    finally:
-        if reading is not None:
-            reading.cancel()
-        service.leave(inbox)
+    await Connection(websocket, service.sessions).serve()
 
 
-async def _read(websocket: WebSocket, inbox: Inbox) -> None:
-    while True:
-        message = await websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            inbox.close("disconnect")
-            return
-        data = message.get("bytes")
-        await inbox.put(message["text"] if data is None else data)
+class Connection:
+    """One socket, joined to one conversation at a time: first to a new one, then perhaps to one that waited."""
 
+    def __init__(self, websocket: WebSocket, sessions: Sessions) -> None:
+        self._websocket = websocket
+        self._sessions = sessions
+        self._cut: asyncio.Future[tuple[Close, str]] = asyncio.get_running_loop().create_future()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._conversation = sessions.enter(self)
 
-async def _converse(websocket: WebSocket, service: Service, session: Session, inbox: Inbox) -> None:
-    loop = asyncio.get_running_loop()
-    ticked = time.monotonic()
-    try:
-        await _send(websocket, session.ready())
-        while session.closed is None:
-            item = await inbox.get(TICK_S)
-            if item is not None:
-                await _send(websocket, await loop.run_in_executor(service.pool, _hear, session, *item))
-                inbox.limit_bytes = session.bytes_of(service.settings.queue_ms) or inbox.limit_bytes
-            elif inbox.closed is not None:
-                await _send(websocket, await loop.run_in_executor(service.pool, session.end, inbox.closed))
-            if (now := time.monotonic()) - ticked >= TICK_S:
-                ticked = now
-                await _send(websocket, session.tick(now, inbox.audio_bytes))
-        await websocket.close(session.closed)
-    except WebSocketDisconnect:
-        inbox.close("disconnect")
-        await loop.run_in_executor(service.pool, session.end, "disconnect")
+    def cut(self, close: Close, reason: str) -> None:
+        """Close, now: nothing more is read from here, and nothing sent."""
+        for task in self._tasks:
+            task.cancel()
+        if not self._cut.done():
+            self._cut.set_result((close, reason))
 
+    async def serve(self) -> None:
+        for_good = False
+        try:
+            await self._websocket.accept()
+            session = self._conversation.session
+            log.info("connect session=%s peer=%s sessions=%d", session.id, _peer(self._websocket), len(self._sessions))
+            self._conversation.outbox.put(encoded(session.ready()))
+            writing = asyncio.create_task(self._write())
+            reading = asyncio.create_task(self._read())
+            self._tasks = {writing, reading}
+            ends: list[asyncio.Future[Any]] = [writing, reading, self._cut]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._cut.done():
+                await self._close(*self._cut.result())
+            elif reading.done():
+                for_good = reading.result()
+            else:
+                writing.result()
+        except WebSocketDisconnect:
+            pass  # lost: the session waits
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)  # cancelled, or failed with the socket
+            self._sessions.leave(self, self._conversation, for_good=for_good)
 
-def _hear(session: Session, message: str | bytes, arrived: float) -> list[Out]:
-    try:
-        return session.text(message) if isinstance(message, str) else session.audio(message, arrived)
-    except Exception:
-        log.exception("failed session=%s", session.id)
-        return session.fail(Refusal(Code.INTERNAL, "the server failed on this message; the log says why"))
+    async def _read(self) -> bool:
+        """Everything that comes, to the inbox. Returns, at the end, whether the client left on purpose."""
+        first = True
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                # uvicorn says 1005 of a lost connection too, but then without a reason
+                return "reason" in message and message["code"] in WANTED_CLOSES
+            data = message.get("bytes")
+            if data is None:
+                data = message["text"]
+            start = c.resuming(data) if first and isinstance(data, str) else None
+            first = False
+            if start is None:
+                await self._conversation.inbox.put(data)
+            else:
+                self._resume(start)
 
+    def _resume(self, start: c.Start) -> None:
+        instead = self._conversation
+        try:
+            self._conversation = self._sessions.resume(start, instead, self)
+        except Refusal as refusal:
+            instead.inbox.order(partial(Session.fail, refusal=refusal))
 
-async def _send(websocket: WebSocket, outs: list[Out]) -> None:
-    for out in outs:
-        if isinstance(out, bytes):
-            await websocket.send_bytes(out)
-        else:
-            await websocket.send_text(to_json(out).decode())
+    async def _write(self) -> None:
+        """Everything that is told, to the socket; then the close."""
+        while True:
+            outbox = self._conversation.outbox
+            data = await outbox.next()
+            if isinstance(data, bytes):
+                await self._websocket.send_bytes(data)
+            elif data is not None:
+                await self._websocket.send_text(data)
+            elif outbox is self._conversation.outbox:
+                await self._websocket.close(self._conversation.session.closed or Close.INTERNAL)
+                return
+
+    async def _close(self, close: Close, reason: str) -> None:
+        with contextlib.suppress(TimeoutError):  # a reader that takes nothing takes no close either
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._websocket.close(close, reason)
 
 
 def _peer(websocket: WebSocket) -> str:

@@ -19,6 +19,10 @@ class Pace:
         self._off_s = 0.0  # how long they are together
         self._off_samples = 0
 
+    def restart(self) -> None:
+        """The connection was lost: what was measured before says nothing about what comes."""
+        self.__init__(self._rate_hz)  # type: ignore[misc]
+
     def lost(self, samples: int) -> None:
         """Samples that the client captured and lost: time passed for them too."""
         self._samples += samples

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from server.commands import Audio, ClientMessage, Emit, Message, Mistake, Source
+from server.commands import Audio, ClientMessage, Emit, Message, Mistake, OnOverload, Source
 from server.errors import Code
 
 PROTOCOL = 1
@@ -72,11 +72,19 @@ class Effective(Message):
     source: Source
     detect: EffectiveDetect
     emit: Emit
+    on_overload: OnOverload
 
 
 class Clock(Message):
     sample: int
     utc: str
+
+
+class ResumeInfo(Message):
+    """How to go on with this session over a new connection."""
+
+    token: str = Field(repr=False)  # a secret
+    window_s: float  # how long the session waits without a connection
 
 
 class Started(Out):
@@ -88,6 +96,16 @@ class Started(Out):
     limits: Limits
     clock: Clock
     frame: FrameInfo | None  # None: frames_hz is 0
+    resume: ResumeInfo | None  # None: this session does not wait for a client that comes back
+
+
+class Resumed(Out):
+    """The session goes on over this connection; what was told since `last_seq` came before this message."""
+
+    type: Literal["resumed"] = "resumed"
+    sample: int  # all before it was heard: audio is wanted from here on
+    effective: Effective
+    clock: Clock
 
 
 class EventBody(Message):
@@ -98,7 +116,7 @@ class EventBody(Message):
     event_id: str
     source: str
     label: str
-    phase: Literal["onset", "offset", "retract"]
+    phase: Literal["onset", "update", "offset", "retract"]
     is_final: bool
     score: float
     peak: float
@@ -118,10 +136,19 @@ class Event(Out, EventBody):
     pass
 
 
+class Suppressed(Message):
+    """A label with evidence that is not told as an event."""
+
+    label: str
+    score: float
+    why: Literal["below_threshold", "not_detected"]
+
+
 class Scores(Out):
     type: Literal["scores"] = "scores"
     sample: int
     top: list[tuple[str, float]]
+    suppressed: list[Suppressed]  # empty without `emit.explain`
 
 
 class Level(Out):
@@ -134,6 +161,7 @@ class Level(Out):
 
 class Heartbeat(Out):
     type: Literal["heartbeat"] = "heartbeat"
+    sample: int  # all before it was heard: the client need not keep it
     received_ms: float
     processed_ms: float
     lag_ms: float
@@ -146,7 +174,7 @@ class GapNotice(Out):
     type: Literal["gap"] = "gap"
     from_sample: int
     samples: int
-    where: Literal["client", "server"]
+    where: Literal["client", "network", "queue"]
     reason: str
 
 
@@ -169,6 +197,22 @@ class Error(Out):
     message: str
     retryable: bool
     fatal: bool
+
+
+class Lagged(Out):
+    """The reader was slow, or away: the telemetry from_seq to to_seq was left out. Takes the number of the last."""
+
+    type: Literal["lagged"] = "lagged"
+    from_seq: int
+    to_seq: int
+    policy: Literal["latest"] = "latest"
+
+
+class Draining(Out):
+    """The server is about to stop: it ends the session itself after deadline_ms."""
+
+    type: Literal["draining"] = "draining"
+    deadline_ms: int
 
 
 class Flushed(Out):
@@ -221,6 +265,7 @@ class Summary(Out, SummaryBody):
 ServerMessage = (
     Ready
     | Started
+    | Resumed
     | Event
     | Scores
     | Level
@@ -229,6 +274,8 @@ ServerMessage = (
     | SourceState
     | Warning_
     | Error
+    | Lagged
+    | Draining
     | Flushed
     | Configured
     | ConfigureFailed

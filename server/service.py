@@ -13,8 +13,8 @@ from engine.warmup import warm
 from engine.weights import Model
 from server.errors import Code, Refusal
 from server.hub import Hub
-from server.inbox import Inbox
 from server.protocol import Limits
+from server.sessions import Sessions
 from server.settings import Settings
 from server.sources import Sources
 
@@ -31,10 +31,9 @@ class Service:
         self.pool = ThreadPoolExecutor(settings.threads, "engine")
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
-        self.sessions: set[Inbox] = set()
+        self.sessions = Sessions(self.model, settings, self.pool)
         self.hub = Hub()
         self.sources = Sources(self.model, self.limits, self.hub, self.pool)
-        self._no_sessions = asyncio.Event()
 
     @property
     def limits(self) -> Limits:
@@ -53,35 +52,13 @@ class Service:
         if not self.ready:
             raise Refusal(Code.STARTING, "the kernels are still being compiled: try again in a few seconds")
 
-    def admit(self) -> None:
-        """Raises Refusal where there is no room for one more session."""
-        self.check_ready()
-        if len(self.sessions) >= self.settings.max_sessions:
-            raise Refusal(
-                Code.TOO_MANY_SESSIONS,
-                f"{len(self.sessions)} sessions are open: the limit is {self.settings.max_sessions}",
-            )
-
-    def enter(self, inbox: Inbox) -> None:
-        self.sessions.add(inbox)
-        self._no_sessions.clear()
-
-    def leave(self, inbox: Inbox) -> None:
-        self.sessions.discard(inbox)
-        if not self.sessions:
-            self._no_sessions.set()
-
     async def drain(self) -> None:
         """End every session, so that each sends its last events and its summary before the server stops."""
-        log.info("drain sessions=%d", len(self.sessions))
-        for inbox in self.sessions:
-            inbox.close("shutdown")
         try:
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(DRAIN_S + self.settings.drain_ms / 1000):
                 await self.sources.close()
                 await self.hub.close()
-                if self.sessions:
-                    await self._no_sessions.wait()
+                await self.sessions.drain()
         except TimeoutError:
             log.warning("drain unfinished=%d after_s=%g", len(self.sessions), DRAIN_S)
 

@@ -13,7 +13,7 @@ from engine.weights import Model
 from server import commands as c
 from server import protocol as p
 from server.errors import Close, Code, Refusal
-from server.stream import Stream, Told, model_info
+from server.stream import Stream, Told, Waiting, model_info
 from server.version import VERSION
 
 Out = dict[str, Any] | bytes
@@ -26,14 +26,17 @@ class Session:
         limits: p.Limits,
         *,
         session_id: str | None = None,
+        resume: p.ResumeInfo | None = None,  # told in `started`; who keeps the session knows what it means
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
         self.id = session_id or f"s_{secrets.token_hex(6)}"
         self.closed: Close | None = None
         self.stream: Stream | None = None  # from `start` on
+        self.acknowledged = -1  # seq up to which the client has read
         self._model = model
         self._limits = limits
+        self._resume = resume
         self._monotonic = monotonic
         self._utc = utc
         self._born = self._last_message = monotonic()
@@ -78,6 +81,19 @@ class Session:
         except Refusal as refusal:
             return self.fail(refusal)
 
+    def lost(self, lost: Waiting) -> list[Out]:
+        """Audio that came and was dropped, because too much of it waited."""
+        return [] if self.closed is not None or self.stream is None else self._numbered(self.stream.lost(lost))
+
+    def resumed(self) -> list[Out]:
+        """The client is back over a new connection and has been told what it missed."""
+        self._last_message = self._monotonic()
+        return [] if self.closed is not None or self.stream is None else self._numbered([self.stream.resumed()])
+
+    def draining(self, deadline_ms: int) -> list[Out]:
+        """The server is about to stop."""
+        return [] if self.closed is not None else self._numbered([p.Draining(deadline_ms=deadline_ms)])
+
     def tick(self, now: float, waiting_bytes: int = 0) -> list[Out]:
         """Time passes: heartbeat, stall, idle. waiting_bytes: audio that came and was not yet given to `audio`."""
         if self.closed is not None:
@@ -115,13 +131,17 @@ class Session:
     # --- answers ---
 
     def _answer(self, message: c.ClientMessage) -> Sequence[Told]:
+        if isinstance(message, c.Ack):
+            self.acknowledged = max(self.acknowledged, message.seq)
         if isinstance(message, c.Keepalive | c.Ack):
             return []
         if isinstance(message, c.Start):
             if self.stream is not None:
                 raise Refusal(Code.ALREADY_STARTED, "a second start: one session has one stream; connect once more")
+            if message.resume is not None:
+                raise Refusal(Code.BAD_MESSAGE, "start.resume: only the first message of a connection can resume")
             self.stream = Stream(self._model, message, self._limits, self._monotonic, self._utc)
-            return [self.stream.started()]
+            return [self.stream.started(self._resume)]
         if self.stream is None:
             raise Refusal(Code.BAD_MESSAGE, f"{message.type} before start: send start first")
         if isinstance(message, c.Configure):

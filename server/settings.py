@@ -74,6 +74,21 @@ class Settings(BaseSettings):
     idle_s: float = Field(
         default=30.0, gt=0, le=86_400, description="a session without any message for this long is closed"
     )
+    resume_s: float = Field(
+        default=60.0, ge=0, le=86_400, description="a session whose connection was lost waits so long; 0: not at all"
+    )
+    max_detached: int = Field(
+        default=200, ge=0, le=10_000, description="sessions that wait at once for a client that comes back"
+    )
+    max_detached_bytes: int = Field(
+        default=67_108_864, ge=0, description="bytes of messages and audio that all waiting sessions may hold"
+    )
+    reader_s: float = Field(
+        default=10.0, gt=0, le=3_600, description="a client that takes nothing for this long is closed with 4431"
+    )
+    drain_ms: int = Field(
+        default=1_000, ge=0, le=600_000, description="when the server stops, sessions may end by themselves for so long"
+    )
 
     max_uploads: int = Field(default=8, ge=1, le=1_000, description="uploads at once; the next one gets HTTP 503")
     upload_threads: int = Field(

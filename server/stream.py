@@ -6,10 +6,13 @@ sequence numbers, sockets or the session's end.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from engine.pipeline import default_settings
 from engine.weights import Model
 from server import commands as c
+from server import framing
 from server import protocol as p
 from server.detect import Mistaken, applied, effective
 from server.emit import Emitter
@@ -19,6 +22,14 @@ from server.ingest import Pcm
 from server.pace import Pace
 
 Told = p.Out | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Audio that was not yet heard."""
+
+    first: int | None  # sample on the session's clock, where the client says so
+    samples: int
 
 
 class Stream:
@@ -36,11 +47,20 @@ class Stream:
             raise Refusal(error.mistakes[0].code, "; ".join(m.message for m in error.mistakes[:5])) from error
         self.pcm = Pcm(audio.encoding, audio.channels, audio.channel_select)
         self.hearing = Hearing(
-            model, audio.sample_rate, source.name, settings, live=source.live, monotonic=monotonic, utc=utc
+            model,
+            audio.sample_rate,
+            source.name,
+            settings,
+            live=source.live,
+            updates_hz=start.emit.updates_hz,
+            monotonic=monotonic,
+            utc=utc,
         )
         self._model = model
         self._start = start
         self._limits = limits
+        self._monotonic = monotonic
+        self._framed = audio.framing == "framed"
         self._emitter = Emitter(self.hearing, start.emit)
         self._pace = Pace(audio.sample_rate) if source.captured else None
         self._last_audio = self._last_heartbeat = monotonic()  # or the start
@@ -48,19 +68,50 @@ class Stream:
         self._busy_s = 0.0  # processing since the last heartbeat
         self._busy_samples = 0
 
-    def started(self) -> p.Started:
+    @property
+    def start(self) -> c.Start:
+        return self._start
+
+    def started(self, resume: p.ResumeInfo | None) -> p.Started:
         front_end = self._model.front_end
         return p.Started(
-            effective=p.Effective(
-                audio=self._start.audio, source=self._start.source, detect=self._detect(), emit=self._start.emit
-            ),
+            effective=self._effective(),
             model=model_info(self._model),
             hop_ms=front_end.hop_s * 1000,
             warmup_ms=front_end.frame_samples / front_end.sample_rate_hz * 1000,
             limits=self._limits,
             clock=p.Clock(sample=0, utc=self.hearing.utc(0)),
             frame=self._emitter.frame_info(),
+            resume=resume,
         )
+
+    def resumed(self) -> p.Resumed:
+        """The client is back: the time without it was no stall."""
+        self._last_audio = self._last_heartbeat = self._monotonic()
+        if self._pace is not None:
+            self._pace.restart()
+        sample = self.hearing.sample
+        return p.Resumed(
+            sample=sample, effective=self._effective(), clock=p.Clock(sample=sample, utc=self.hearing.utc(sample))
+        )
+
+    def waiting(self, data: bytes) -> Waiting | None:
+        """Which samples a binary message holds, without hearing it; None if it cannot be used."""
+        first = None
+        size = len(data)
+        if self._framed:
+            try:
+                header, _ = framing.unframed(data)
+            except Refusal:
+                return None
+            first, size = header.first, size - framing.HEADER.size
+        samples, rest = divmod(size, self.pcm.frame_bytes)
+        return None if rest or not samples else Waiting(first, samples)
+
+    def lost(self, lost: Waiting) -> Sequence[Told]:
+        """Audio that came and was dropped, because too much of it waited."""
+        samples = lost.samples if lost.first is None else lost.first + lost.samples - self.hearing.sample
+        return self._gap(samples, "queue", "overload") if samples > 0 else []
 
     def audio(self, data: bytes, arrived: float) -> Sequence[Told]:
         """Raises Refusal before anything of `data` is heard."""
@@ -68,9 +119,24 @@ class Stream:
         if len(data) > self._limits.max_chunk_bytes:
             limit = self._limits.max_chunk_bytes
             raise Refusal(Code.CHUNK_TOO_LARGE, f"a binary message of {len(data)} bytes: the limit is {limit}")
+        header, data = framing.unframed(data) if self._framed else (None, data)
         samples = self.pcm.read(data)
         outs: list[Told] = []
         self._last_audio = arrived
+        if header is not None:
+            ahead = header.first - self.hearing.sample
+            if ahead > framing.MAX_AHEAD:
+                raise Refusal(
+                    Code.BAD_FRAMING,
+                    f"chunk {header.chunk} begins at sample {header.first}, but {self.hearing.sample} is next: "
+                    f"at most {framing.MAX_AHEAD} samples may be lost at once",
+                )
+            if ahead > 0 or (header.discontinuity and ahead == 0):
+                outs += self._gap(ahead, "network", "discontinuity" if header.discontinuity else "index")
+            elif ahead < 0:
+                samples = samples[-ahead:]  # the rest was heard before
+                if not len(samples):
+                    return outs
         if self._stalled:
             self._stalled = False
             outs.append(p.SourceState(state="healthy", detail="audio comes again"))
@@ -111,16 +177,29 @@ class Stream:
         return [*closed, p.Configured(id=asked.id, sample=self.hearing.sample, detect=self._detect())]
 
     def gap(self, gap: c.Gap) -> Sequence[Told]:
+        return self._gap(gap.samples, "client", gap.reason)
+
+    def _gap(self, samples: int, where: Literal["client", "network", "queue"], reason: str) -> list[Told]:
         start = self.hearing.sample
-        events = _events(self.hearing.gap(gap.samples))
+        events = _events(self.hearing.gap(samples))
         self._emitter.restart()
         if self._pace is not None:
-            self._pace.lost(gap.samples)
-        return [*events, p.GapNotice(from_sample=start, samples=gap.samples, where="client", reason=gap.reason)]
+            self._pace.lost(samples)
+        return [*events, p.GapNotice(from_sample=start, samples=samples, where=where, reason=reason)]
 
     def finish(self, reason: str) -> Sequence[Told]:
         """The last events and frames."""
         return [*_events(self.hearing.finish(reason)), *self._emitter.block()]
+
+    def _effective(self) -> p.Effective:
+        start = self._start
+        return p.Effective(
+            audio=start.audio,
+            source=start.source,
+            detect=self._detect(),
+            emit=start.emit,
+            on_overload=start.on_overload,
+        )
 
     def _detect(self) -> p.EffectiveDetect:
         return effective(self._model, self.hearing.pipeline.settings)
@@ -132,12 +211,13 @@ class Stream:
         factor = round(self._busy_s / audio_s, 5) if audio_s else None
         self._busy_s, self._busy_samples = 0.0, 0
         return p.Heartbeat(
+            sample=hearing.sample,
             received_ms=hearing.ms(hearing.heard + waiting),
             processed_ms=hearing.ms(hearing.heard),
             lag_ms=hearing.ms(waiting),
             realtime_factor=factor,
             dropped_ms=hearing.ms(hearing.lost),
-            open_events=hearing.open_events,
+            open_events=len(hearing.open_labels),
         )
 
 

@@ -16,7 +16,7 @@ class Tally:
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
 
     def add(self, event: EventBody) -> None:
-        if event.latency_ms is not None:
+        if event.latency_ms is not None and event.phase != "update":
             self._latencies.append(event.latency_ms)
         if event.phase == "offset" and event.offset_sample is not None:
             samples, events, peak = self._labels.get(event.label, (0, 0, 0.0))

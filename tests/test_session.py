@@ -259,7 +259,15 @@ def test_the_effective_configuration_is_told_with_its_defaults(toy: Model) -> No
         "min_on_ms": 70,
         "min_off_ms": latch.min_off_ms,
     }
-    assert started["effective"]["emit"] == {"scores_hz": 0, "frames_hz": 0, "levels_hz": 10, "heartbeat_s": 2}
+    assert started["effective"]["emit"] == {
+        "scores_hz": 0,
+        "frames_hz": 0,
+        "levels_hz": 10,
+        "heartbeat_s": 2,
+        "updates_hz": 0,
+        "explain": False,
+    }
+    assert (started["effective"]["on_overload"], started["resume"]) == ("block", None)
     assert started["effective"]["source"] == {"name": "stream", "kind": "network"}
     assert (started["hop_ms"], started["warmup_ms"], started["frame"]) == (10, 32, None)
     assert started["limits"]["max_chunk_bytes"] == LIMITS.max_chunk_bytes
@@ -394,6 +402,49 @@ def test_scores_are_the_evidence_of_all_labels(toy: Model) -> None:
     assert scores[-1]["top"][0][1] > 0.9
 
 
+def test_scores_are_explained_when_asked_for(toy: Model) -> None:
+    detect = {"labels": ["high"], "thresholds": {"high": {"on": 0.95, "off": 0.001}}}
+    client = Client(toy, detect=detect, emit={"scores_hz": 10, "explain": True})
+    client.hear(pcm16(tone(200, 1)))
+    assert client.of("scores")[-1]["suppressed"] == [
+        {"label": "low", "score": client.of("scores")[-1]["top"][0][1], "why": "not_detected"}
+    ]
+    client.send("configure", detect={"labels": ["low", "high"], "thresholds": {"low": {"on": 0.99999, "off": 0.5}}})
+    client.hear(pcm16(tone(200, 0.3)))
+    assert [one["why"] for one in client.of("scores")[-1]["suppressed"]] == ["below_threshold"]
+    client.send("configure", detect={"thresholds": {"low": {"on": 0.7}}})
+    client.hear(pcm16(tone(200, 0.3)))
+    assert client.of("event")[-1]["label"] == "low"
+    assert client.of("scores")[-1]["suppressed"] == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(1, 55_999), max_size=30), hz=st.sampled_from([1, 7, 100]))
+def test_updates_tell_a_growing_peak_the_same_in_any_chunking(cuts: list[int], hz: float) -> None:
+    model, pcm = toy_model(), pcm16(low_high())
+    whole = Client(model, emit={"updates_hz": hz})
+    whole.hear(pcm, len(pcm))
+    cut = Client(model, emit={"updates_hz": hz})
+    for a, b in pairwise(sorted({0, 56_000, *cuts})):
+        cut.hear(pcm[2 * a : 2 * b], len(pcm))
+    for client in (whole, cut):
+        client.send("stop")
+    assert bare(cut.told) == bare(whole.told)
+    events = whole.of("event")
+    assert [e for e in bare(events) if e["phase"] != "update"] == alone(model, pcm)
+    assert {e["phase"] for e in events} == {"onset", "update", "offset"}
+    for before, after in pairwise(events):
+        assert before["decided_sample"] <= after["decided_sample"]
+        if after["phase"] == "update":
+            assert after["event_id"] == before["event_id"]
+            assert after["peak"] >= before["peak"] + 0.0099
+            assert (after["is_final"], after["offset_sample"], after["reason"]) == (False, None, None)
+            assert after["onset_sample"] == before["onset_sample"]
+            assert after["decided_sample"] % (-(-100 // hz) * 160) == 0
+        elif after["phase"] == "offset":
+            assert after["peak"] >= before["peak"]
+
+
 @pytest.mark.parametrize(("hz", "every", "chunk_bytes"), [(100, 1, 640), (50, 2, 641 * 2), (30, 4, 10**6)])
 def test_frames_are_every_kth_of_the_engine_and_say_what_it_saw(
     toy: Model, hz: float, every: int, chunk_bytes: int
@@ -471,11 +522,13 @@ def test_text_that_is_no_message_ends_the_session_with_a_code(toy: Model, text: 
             "channel_select=2: audio.channels is 2",
         ),
         (
-            {"audio": {"encoding": "pcm_s16le", "sample_rate": 16_000, "framing": "framed"}},
+            {"audio": {"encoding": "pcm_s16le", "sample_rate": 16_000, "framing": "boxed"}},
             "bad_message",
             4400,
-            "audio.framing is 'framed'",
+            "audio.framing is 'boxed'",
         ),
+        ({"on_overload": "panic"}, "bad_message", 4400, "on_overload is 'panic'"),
+        ({"resume": {"token": "x", "last_seq": 3}}, "bad_message", 4400, "only the first message of a connection"),
         ({"detect": {"labels": ["theremin"]}}, "unknown_label", 4400, "'theremin'.*low, high"),
         ({"detect": {"labels": []}}, "bad_message", 4400, "detect.labels"),
         ({"detect": {"thresholds": {"theremin": {"on": 0.5}}}}, "unknown_label", 4400, "theremin"),
@@ -497,7 +550,7 @@ def test_a_start_that_cannot_be_is_refused_by_name(
 
 
 def test_fields_that_this_version_does_not_know_are_ignored(toy: Model) -> None:
-    client = Client(toy, colour="blue", resume={"token": "x", "last_seq": 3})
+    client = Client(toy, colour="blue", source={"name": "x", "colour": "red"})
     assert client.of("started")
 
 

@@ -1,0 +1,116 @@
+"""One session with its two queues, going on with or without a connection: inbox -> session -> outbox.
+
+Without a connection the session stands still: what had come is heard, no stall and no idling is told, and after
+`window_s` it ends. Knows that there is a connection, nothing of sockets; the event loop only moves bytes.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import Protocol
+
+from server.errors import Close, Code, Refusal
+from server.inbox import Dropped, Inbox, Item
+from server.outbox import Outbox, Told, encoded
+from server.session import Out, Session
+from server.settings import Settings
+
+log = logging.getLogger("spiccato.live")
+
+TICK_S = 0.25  # how often time passes for a session: heartbeats, stalls, idling
+
+
+class Connected(Protocol):
+    """What a conversation asks of its connection."""
+
+    def cut(self, close: Close, reason: str) -> None:
+        """Close, now; the conversation has gone on without it."""
+
+
+class Conversation:
+    def __init__(self, session: Session, settings: Settings, executor: Executor, secret: str) -> None:
+        self.session = session
+        self.secret = secret  # that a client shows to resume
+        self.inbox = Inbox(settings.max_chunk_bytes)
+        self.outbox = Outbox(session.id)
+        self.connection: Connected | None = None
+        self._gone_at = 0.0  # when the connection was lost
+        self._settings = settings
+        self._executor = executor
+
+    async def run(self) -> None:
+        """Until the session has ended; the rest of the outbox is then the connection's."""
+        ticked = time.monotonic()
+        try:
+            while self.session.closed is None:
+                if self.outbox.full and self.inbox.closed is None:
+                    await self.outbox.room(TICK_S)  # a slow reader is heard no further
+                elif (item := await self.inbox.get(TICK_S)) is not None:
+                    await self._work(partial(_done, self.session, *item))
+                    self._follow_start()
+                elif self.inbox.closed is not None:
+                    await self._work(partial(self.session.end, self.inbox.closed))
+                if (now := time.monotonic()) - ticked >= TICK_S:
+                    ticked = now
+                    self._tick(now)
+        finally:
+            self.outbox.close()
+
+    def attach(self, connection: Connected) -> None:
+        self.connection = connection
+
+    def detach(self) -> None:
+        """The connection is gone; the session waits for another."""
+        self.connection = None
+        self._gone_at = time.monotonic()
+
+    @property
+    def bytes(self) -> int:
+        """Of what waits and what is kept, about."""
+        return self.outbox.bytes + self.inbox.audio_bytes
+
+    async def _work(self, work: Callable[[], list[Out]]) -> None:
+        """The one hand-off of an item to the engine's threads."""
+        loop = asyncio.get_running_loop()
+        self.outbox.put(await loop.run_in_executor(self._executor, _encoded, work))
+        self.outbox.acknowledged(self.session.acknowledged)
+
+    def _follow_start(self) -> None:
+        """Once the form of the audio is known, so is how much of it may wait, and what happens to more."""
+        stream = self.session.stream
+        if stream is not None and self.inbox.samples_of is None:
+            self.inbox.limit_bytes = self.session.bytes_of(self._settings.queue_ms)
+            self.inbox.policy = stream.start.on_overload
+            self.inbox.samples_of = stream.waiting
+
+    def _tick(self, now: float) -> None:
+        if self.connection is None:
+            if now - self._gone_at >= self._settings.resume_s:
+                self.inbox.close("disconnect")
+            return
+        self.outbox.put(encoded(self.session.tick(now, self.inbox.audio_bytes)))
+        still_s = now - self.outbox.taken_at
+        if self.outbox.waits and still_s >= self._settings.reader_s:
+            log.warning("reader too slow session=%s took_nothing_for_s=%.1f", self.session.id, still_s)
+            self.connection.cut(Close.READER_TOO_SLOW, f"took nothing for {still_s:.0f} s")
+            self.detach()
+
+
+def _encoded(work: Callable[[], list[Out]]) -> list[Told]:
+    return encoded(work())
+
+
+def _done(session: Session, item: Item, arrived: float) -> list[Out]:
+    """What the session says to an item of its inbox. A fault of ours ends this session and no other."""
+    try:
+        if isinstance(item, bytes):
+            return session.audio(item, arrived)
+        if isinstance(item, str):
+            return session.text(item)
+        return session.lost(item.what) if isinstance(item, Dropped) else item(session)
+    except Exception:
+        log.exception("failed session=%s", session.id)
+        return session.fail(Refusal(Code.INTERNAL, "the server failed on this message; the log says why"))

@@ -1,0 +1,175 @@
+"""Who is connected, and which sessions wait for a client that comes back: admission, tokens, limits, the end of all.
+
+Knows conversations and connections; nothing of sound or sockets. A token is the session's public id and a secret;
+the secret is compared in constant time and never logged.
+"""
+
+import asyncio
+import hmac
+import logging
+import secrets
+from concurrent.futures import Executor
+
+from engine.weights import Model
+from server import commands as c
+from server import protocol as p
+from server.conversation import Connected, Conversation
+from server.errors import Close, Code, Refusal
+from server.session import Session
+from server.settings import Settings
+
+log = logging.getLogger("spiccato.live")
+
+
+class Sessions:
+    def __init__(self, model: Model, settings: Settings, executor: Executor) -> None:
+        self._model = model
+        self._settings = settings
+        self._executor = executor
+        self._connections: set[Connected] = set()
+        self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
+        self._running: dict[Conversation, asyncio.Task[None]] = {}
+        self._draining = False
+        self._changed = asyncio.Event()  # a connection has gone, or a session has ended
+
+    def __len__(self) -> int:
+        """Connections."""
+        return len(self._connections)
+
+    @property
+    def waiting(self) -> int:
+        """Sessions that wait for their client."""
+        return sum(conversation.connection is None for conversation in self._running)
+
+    def admit(self) -> None:
+        """Raises Refusal where there is no room for one more connection."""
+        if self._draining:
+            raise Refusal(Code.DRAINING, "the server is about to stop: try again in a few seconds")
+        if len(self) >= (limit := self._settings.max_sessions):
+            raise Refusal(Code.TOO_MANY_SESSIONS, f"{len(self)} sessions are open: the limit is {limit}")
+
+    def enter(self, connection: Connected) -> Conversation:
+        """A new session for a connection."""
+        session_id = f"s_{secrets.token_hex(6)}"
+        secret = secrets.token_urlsafe(32)
+        window_s = self._settings.resume_s
+        resume = p.ResumeInfo(token=f"{session_id}.{secret}", window_s=window_s) if window_s else None
+        session = Session(self._model, self._settings.limits, session_id=session_id, resume=resume)
+        conversation = Conversation(session, self._settings, self._executor, secret)
+        conversation.attach(connection)
+        self._connections.add(connection)
+        self._kept[session_id] = conversation
+        task = asyncio.create_task(conversation.run(), name=f"session {session_id}")
+        self._running[conversation] = task
+        task.add_done_callback(lambda task: self._ended(conversation, task))
+        return conversation
+
+    def resume(self, start: c.Start, instead: Conversation, connection: Connected) -> Conversation:
+        """The waiting session that `start` names goes on over `connection`, whose new session `instead` is given up.
+
+        Raises Refusal. A connection that the session still has is closed: the newer one wins.
+        """
+        assert start.resume is not None
+        conversation = self._find(start.resume.token)
+        stream = conversation.session.stream
+        if stream is None or stream.start.audio != start.audio:
+            raise Refusal(Code.BAD_MESSAGE, "start.audio differs from that of the session to resume")
+        conversation.outbox.rewind(start.resume.last_seq)
+        if conversation.connection is not None:
+            conversation.connection.cut(Close.TAKEN_OVER, "the session goes on over a newer connection")
+        conversation.attach(connection)
+        conversation.inbox.order(Session.resumed)
+        instead.outbox.close()
+        self._running[instead].cancel()
+        self._kept.pop(instead.session.id, None)
+        log.info(
+            "resume session=%s over=%s last_seq=%d", conversation.session.id, instead.session.id, start.resume.last_seq
+        )
+        return conversation
+
+    def leave(self, connection: Connected, conversation: Conversation, *, for_good: bool) -> None:
+        """A connection is gone. Its session, if it still is its, waits for another one, or ends where that is vain."""
+        self._connections.discard(connection)
+        self._changed.set()
+        if conversation.connection is connection:
+            conversation.detach()
+        if conversation.connection is not None or conversation.session.closed is not None:
+            return
+        if for_good or conversation.session.stream is None or not self._settings.resume_s:
+            conversation.inbox.close("disconnect")
+        elif not self._has_room(conversation):
+            log.warning("no room to wait session=%s", conversation.session.id)
+            conversation.inbox.close("disconnect")
+        else:
+            log.info("detached session=%s window_s=%g", conversation.session.id, self._settings.resume_s)
+
+    async def drain(self) -> None:
+        """End every session, so that each sends its last events and its summary. First, let who can end by itself."""
+        self._draining = True
+        log.info("drain sessions=%d", len(self._running))
+        deadline_ms = self._settings.drain_ms
+        for conversation in self._running:
+            if conversation.connection is None or not deadline_ms:
+                conversation.inbox.close("shutdown")
+            else:
+                conversation.inbox.order(lambda session: session.draining(deadline_ms))
+        try:
+            async with asyncio.timeout(deadline_ms / 1000):
+                await self._until_none()
+        except TimeoutError:
+            for conversation in self._running:
+                conversation.inbox.close("shutdown")
+        await self._until_none()
+
+    async def _until_none(self) -> None:
+        while self._running or self._connections:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _find(self, token: str) -> Conversation:
+        session_id, _, secret = token.partition(".")
+        conversation = self._kept.get(session_id)
+        if conversation is None or not hmac.compare_digest(secret.encode(), conversation.secret.encode()):
+            raise Refusal(
+                Code.RESUME_UNKNOWN,
+                "no session waits for this token: it is not one of this server's, or its session has ended, "
+                f"waited longer than {self._settings.resume_s:g} s, or found no room to wait",
+            )
+        return conversation
+
+    def _has_room(self, conversation: Conversation) -> bool:
+        """May one more session wait? Those that ended, of which only the last messages may be unread, go first."""
+        idle = [kept for kept in self._kept.values() if kept.connection is None and kept is not conversation]
+        idle.sort(key=lambda kept: kept in self._running)
+        taken = conversation.bytes + sum(kept.bytes for kept in idle)
+        while idle and (len(idle) >= self._settings.max_detached or taken > self._settings.max_detached_bytes):
+            oldest = idle.pop(0)
+            if oldest in self._running:
+                return False
+            taken -= oldest.bytes
+            del self._kept[oldest.session.id]
+        return taken <= self._settings.max_detached_bytes
+
+    def _ended(self, conversation: Conversation, task: asyncio.Task[None]) -> None:
+        del self._running[conversation]
+        self._changed.set()
+        session = conversation.session
+        if task.cancelled():  # its connection went on with another session
+            return
+        if (error := task.exception()) is not None:
+            log.error("session %s ended by a fault of ours", session.id, exc_info=error)
+        summary = session.summary()
+        log.info(
+            "disconnect session=%s code=%s reason=%s audio_ms=%.0f dropped_ms=%.0f events=%d wall_s=%.1f",
+            session.id,
+            session.closed,
+            conversation.inbox.closed or "ended",
+            summary.audio_ms,
+            summary.dropped_ms,
+            summary.events,
+            summary.wall_s,
+        )
+        if conversation.inbox.closed == "disconnect" or session.stream is None or not self._settings.resume_s:
+            self._kept.pop(session.id, None)
+        else:  # the last messages may get lost with the connection
+            asyncio.get_running_loop().call_later(self._settings.resume_s, self._kept.pop, session.id, None)
