@@ -2,7 +2,8 @@
 
 A real frame of N samples is read as N/2 complex numbers (even samples real, odd samples imaginary), transformed by
 a Stockham radix-4 FFT with a radix-2 last stage where N/2 is not a power of four, and untangled into the bins
-0..N/2 of the real transform. Only additions and multiplications: the same bits on every CPU.
+0..N/2 of the real transform. The first two stages work in columns, which one transposition sorts. Only additions and
+multiplications: the same bits on every CPU.
 Source: Cooley and Tukey 1965; autosort ordering after Stockham 1966; untangling after Sorensen et al. 1987.
 
 Kernels are made for one N, so that every length and offset is a constant: LLVM then sees that what is read and what is
