@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from server import info, live, origin, sources, tickets, upload, watch
+from server import health, info, live, metrics, origin, sources, tickets, transport, upload, watch
 from server.auth import Access, Authenticated
 from server.below import Below
 from server.commands import shown
@@ -39,8 +39,10 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warming = asyncio.create_task(service.warm())
         warming.add_done_callback(_warmed)
+        watching = asyncio.create_task(service.metrics.watch_the_loop())
         yield
-        await warming
+        watching.cancel()
+        await asyncio.wait({warming})
         service.close()
 
     app = FastAPI(title="Spiccato", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -59,6 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(watch.router)
     app.include_router(upload.router)
     app.include_router(info.router)
+    app.include_router(health.router)
+    app.include_router(metrics.router)
     app.mount("/", Page(directory=ROOT / "client" / "web", html=True))
     return app
 
@@ -77,8 +81,9 @@ class Page(StaticFiles):
         return response
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
+    request.app.state.service.metrics.refused[error.code] += 1
     return live.refused(error)
 
 
@@ -110,7 +115,8 @@ def server(settings: Settings) -> Server:
         port=settings.port,
         log_config=None,
         access_log=False,
-        ws="websockets-sansio",
+        http=transport.Http,
+        ws=transport.WebSocket,
         ws_max_size=WS_MAX_BYTES,
         ws_per_message_deflate=False,  # PCM does not compress, and it costs more CPU than the engine
         server_header=False,

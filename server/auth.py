@@ -110,6 +110,7 @@ class Authenticated:
         except Refusal as refusal:
             peer = scope["client"][0] if scope.get("client") else "unknown"
             log.info("refused peer=%s method=%s path=%.200r code=%s", peer, method, path, refusal.code)
+            scope["app"].state.service.metrics.refused[refusal.code] += 1
             await refuse(refusal, scope, receive, send)
             return
         if SUBPROTOCOL in subprotocols:

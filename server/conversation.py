@@ -14,6 +14,7 @@ from typing import Protocol
 
 from server.errors import Close, Code, Refusal
 from server.inbox import Dropped, Inbox, Item
+from server.meter import Meter
 from server.outbox import Outbox, Told, encoded
 from server.session import Out, Session
 from server.settings import Settings
@@ -31,8 +32,9 @@ class Connected(Protocol):
 
 
 class Conversation:
-    def __init__(self, session: Session, settings: Settings, executor: Executor, secret: str) -> None:
+    def __init__(self, session: Session, settings: Settings, executor: Executor, secret: str, meter: Meter) -> None:
         self.session = session
+        self.meter = meter
         self.secret = secret  # that a client shows to resume
         self.inbox = Inbox(settings.max_chunk_bytes)
         self.outbox = Outbox(session.id)
@@ -50,6 +52,8 @@ class Conversation:
                     await self.outbox.room(TICK_S)  # a slow reader is heard no further
                 elif (item := await self.inbox.get(TICK_S)) is not None:
                     await self._work(partial(_done, self.session, *item))
+                    if isinstance(item[0], bytes):
+                        self.meter.latency.observe(time.monotonic() - item[1])
                     self._follow_start()
                 elif self.inbox.closed is not None:
                     await self._work(partial(self.session.end, self.inbox.closed))
@@ -75,7 +79,7 @@ class Conversation:
     async def _work(self, work: Callable[[], list[Out]]) -> None:
         """The one hand-off of an item to the engine's threads."""
         loop = asyncio.get_running_loop()
-        self.outbox.put(await loop.run_in_executor(self._executor, _encoded, work))
+        self.outbox.put(await loop.run_in_executor(self._executor, _encoded, self.session, self.meter, work))
         self.outbox.acknowledged(self.session.acknowledged)
 
     def _follow_start(self) -> None:
@@ -91,7 +95,9 @@ class Conversation:
             if now - self._gone_at >= self._settings.resume_s:
                 self.inbox.close("disconnect")
             return
-        self.outbox.put(encoded(self.session.tick(now, self.inbox.audio_bytes)))
+        outs = self.session.tick(now, self.inbox.audio_bytes)
+        self.meter.told(outs, self.session.stream)
+        self.outbox.put(encoded(outs))
         still_s = now - self.outbox.taken_at
         if self.outbox.waits and still_s >= self._settings.reader_s:
             log.warning("reader too slow session=%s took_nothing_for_s=%.1f", self.session.id, still_s)
@@ -99,8 +105,13 @@ class Conversation:
             self.detach()
 
 
-def _encoded(work: Callable[[], list[Out]]) -> list[Told]:
-    return encoded(work())
+def _encoded(session: Session, meter: Meter, work: Callable[[], list[Out]]) -> list[Told]:
+    began = time.perf_counter()
+    outs = work()
+    told = encoded(outs)
+    meter.told(outs, session.stream)
+    meter.engine_s += time.perf_counter() - began
+    return told
 
 
 def _done(session: Session, item: Item, arrived: float) -> list[Out]:

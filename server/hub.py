@@ -1,21 +1,25 @@
 """From the server's own sources to everybody who watches: publish once, a bounded queue for each subscriber.
 
-A subscriber that does not keep up loses telemetry first (`level`, `frame`, `heartbeat`, `scores`: the next tells the
-same, newer); when even its events no longer fit it is cut off, and nobody else notices. Knows messages by type;
-nothing of sockets, sessions or sound.
+What is not telemetry is numbered (the bus sequence) and kept for a while, for a reader that comes back. Of telemetry
+(`level`, `frame`, `heartbeat`, `scores`) and of `update` a reader that does not keep up gets the latest of each. An
+onset or an end is never left out: when those no longer fit the reader is cut off, with `lagged`, and nobody else
+notices. Knows messages by type; nothing of sockets, sessions or sound.
 """
 
 import asyncio
 import json
-from collections import deque
-from dataclasses import dataclass, field
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Message = dict[str, Any]
 
 TELEMETRY = frozenset({"level", "frame", "heartbeat", "scores"})
-TELEMETRY_ROOM = 64  # messages waiting, above which telemetry is left out: 0.6 s at 100 a second
+TELEMETRY_ROOM = 64  # messages waiting, above which only the latest telemetry waits: 0.6 s at 100 a second
 QUEUE_MESSAGES = 1024  # messages waiting, above which the subscriber is cut off
+REPLAY_MESSAGES = 1000  # kept for readers that come back
+REPLAY_BYTES = 4_194_304
 
 
 @dataclass
@@ -27,28 +31,61 @@ class Known:
     onsets: dict[str, str] = field(default_factory=dict)  # event id to the onset, while it is open
 
 
+@dataclass(slots=True)
+class Published:
+    """One message on the bus."""
+
+    number: int | None  # on the bus; None: telemetry
+    source: str
+    kind: str  # its type
+    label: str | None  # of an event
+    latest: tuple[str, str] | None  # of those with the same, only the latest is needed
+    data: str | bytes
+
+
 class Subscriber:
     """One reader's queue: `await next()` again and again, until it is cut off or there is no more."""
 
-    def __init__(self, source: str | None) -> None:
+    def __init__(self, source: str | None = None, label: str | None = None) -> None:
         self.source = source  # None: all of them, without `frame`, which does not name its source
+        self.label = label  # None: all; else events of this label only
         self.too_slow = asyncio.Event()  # it was cut off
-        self.left_out = 0  # telemetry messages
-        self._queue: deque[str | bytes] = deque()
+        self.left_out = 0  # messages of which a later one told the same
+        self.lagged = ""  # once cut off: the JSON of what it missed
+        self._room = QUEUE_MESSAGES
+        self._queue: deque[Published] = deque()
+        self._latest: dict[tuple[str, str], Published] = {}  # those in the queue that a later one may replace
         self._closed = False
         self._ready = asyncio.Event()
 
-    def offer(self, kind: str, data: str | bytes) -> None:
+    def wants(self, published: Published) -> bool:
+        if published.kind == "frame":
+            return published.source == self.source
+        return self.source in (None, published.source) and (self.label is None or published.label in (None, self.label))
+
+    def begin(self, published: list[Published]) -> None:
+        """What is told first, however much it is."""
+        self._queue.extend(published)
+        self._room += len(published)
+        self._ready.set()
+
+    def offer(self, published: Published) -> None:
         if self.too_slow.is_set():
             return
-        if kind in TELEMETRY and len(self._queue) >= TELEMETRY_ROOM:
-            self.left_out += 1
+        if published.latest is not None and len(self._queue) >= TELEMETRY_ROOM:
+            older = self._latest.get(published.latest)
+            if older is not None or len(self._queue) >= self._room:
+                self.left_out += 1
+                if older is not None:
+                    older.data = published.data
+                return
+        if len(self._queue) >= self._room:
+            self._cut_off(published)
             return
-        if len(self._queue) >= QUEUE_MESSAGES:
-            self._queue.clear()
-            self.too_slow.set()
-            return
-        self._queue.append(data)
+        if published.latest is not None:
+            published = replace(published)  # its own to change
+            self._latest[published.latest] = published  # type: ignore[index]
+        self._queue.append(published)
         self._ready.set()
 
     def close(self) -> None:
@@ -56,30 +93,48 @@ class Subscriber:
         self._closed = True
         self._ready.set()
 
-    async def next(self) -> str | bytes | None:
+    async def next(self) -> Published | None:
         """The next message, as soon as there is one; None when no more will come."""
         while not self._queue:
             if self._closed:
                 return None
             self._ready.clear()
             await self._ready.wait()
-        return self._queue.popleft()
+        published = self._queue.popleft()
+        if published.latest is not None and self._latest.get(published.latest) is published:
+            del self._latest[published.latest]
+        return published
+
+    def _cut_off(self, newest: Published) -> None:
+        missed = [one.number for one in (*self._queue, newest) if one.number is not None]
+        self.lagged = lagged(missed[0], missed[-1], "cut_off")
+        self._queue.clear()
+        self._latest.clear()
+        self.too_slow.set()
 
 
 class Hub:
     def __init__(self) -> None:
+        self.events: Counter[str] = Counter()  # published, by phase
         self._subscribers: set[Subscriber] = set()
         self._known: dict[str, Known] = {}  # by source
         self._nobody = asyncio.Event()  # set when the last subscriber has gone
+        # Numbers begin where those of an earlier start cannot have come to (a million messages a second of its life),
+        # so that an old one is known for what it is.
+        self._number = time.time_ns() // 1000
+        self._kept: deque[Published] = deque()
+        self._kept_bytes = 0
 
-    def subscribe(self, source: str | None = None) -> Subscriber:
-        """A queue of what `source` says from now on; its state, `started` and open onsets come first."""
-        subscriber = Subscriber(source)
-        for name, known in self._known.items():
-            if source in (None, name):
-                for text in (known.state, known.started, *known.onsets.values()):
-                    if text is not None:
-                        subscriber.offer("known", text)
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscribers)
+
+    def subscribe(self, source: str | None = None, label: str | None = None, after: int | None = None) -> Subscriber:
+        """A queue of what `source` says from now on. First come its state, its `started` and the open onsets; or, for
+        a reader that comes back, what it missed after the number `after`, with `lagged` where some of that is gone."""
+        subscriber = Subscriber(source, label)
+        first = self._case(subscriber) if after is None else self._missed(subscriber, after)
+        subscriber.begin(first)
         self._subscribers.add(subscriber)
         return subscriber
 
@@ -98,17 +153,60 @@ class Hub:
 
     def publish(self, source: str, out: Message | bytes) -> None:
         """Tell one message of a source; each JSON message gets the field `source`."""
-        kind = "frame" if isinstance(out, bytes) else out["type"]
-        data = out if isinstance(out, bytes) else json.dumps({**out, "source": source})
-        if isinstance(out, dict) and isinstance(data, str):
-            self._learn(source, out, data)
+        published = self._published(source, out)
+        if isinstance(out, dict) and isinstance(published.data, str):
+            self._learn(source, out, published.data)
+        if published.number is not None:
+            self._keep(published)
         for subscriber in self._subscribers:
-            if subscriber.source == source or (subscriber.source is None and kind != "frame"):
-                subscriber.offer(kind, data)
+            if subscriber.wants(published):
+                subscriber.offer(published)
 
     def forget(self, source: str) -> None:
         """The source is removed: new subscribers hear nothing of it."""
         self._known.pop(source, None)
+
+    def _published(self, source: str, out: Message | bytes) -> Published:
+        if isinstance(out, bytes):
+            return Published(None, source, "frame", None, (source, "frame"), out)
+        kind = out["type"]
+        latest = None
+        if kind in TELEMETRY:
+            latest = (source, kind)
+        elif kind == "event":
+            self.events[out["phase"]] += 1
+            latest = (source, out["event_id"]) if out["phase"] == "update" else None
+        number = None
+        if kind not in TELEMETRY:
+            self._number += 1
+            number = self._number
+        return Published(number, source, kind, out.get("label"), latest, json.dumps({**out, "source": source}))
+
+    def _keep(self, published: Published) -> None:
+        self._kept.append(published)
+        self._kept_bytes += len(published.data)
+        while len(self._kept) > REPLAY_MESSAGES or self._kept_bytes > REPLAY_BYTES:
+            self._kept_bytes -= len(self._kept.popleft().data)
+
+    def _case(self, subscriber: Subscriber) -> list[Published]:
+        """What is the case now."""
+        told = []
+        for name, known in self._known.items():
+            for text in (known.state, known.started, *known.onsets.values()):
+                if text is not None:
+                    label = json.loads(text).get("label") if text in known.onsets.values() else None
+                    told.append(Published(None, name, "known", label, None, text))
+        return [one for one in told if subscriber.wants(one)]
+
+    def _missed(self, subscriber: Subscriber, after: int) -> list[Published]:
+        """What was told after the number `after`."""
+        missed = [one for one in self._kept if one.number is not None and one.number > after and subscriber.wants(one)]
+        oldest = self._kept[0].number if self._kept else self._number + 1
+        assert oldest is not None
+        if not oldest - 1 <= after <= self._number:
+            hole = lagged(min(after, oldest) + 1, oldest - 1, "replay_limit")
+            missed.insert(0, Published(None, "", "lagged", None, None, hole))
+        return missed
 
     def _learn(self, source: str, message: Message, text: str) -> None:
         known = self._known.setdefault(source, Known())
@@ -124,3 +222,8 @@ class Hub:
                 known.onsets.pop(message["event_id"], None)
             else:
                 known.onsets[message["event_id"]] = text
+
+
+def lagged(from_number: int, to_number: int, policy: str) -> str:
+    """Numbers on the bus that a reader will not get: `cut_off` (it was too slow), `replay_limit` (it came too late)."""
+    return json.dumps({"type": "lagged", "from_seq": from_number, "to_seq": to_number, "policy": policy})

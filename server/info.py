@@ -1,9 +1,8 @@
-"""What a client may know without a session: labels, formats, limits, versions, schemas, health."""
+"""What a client may know without a session: labels, formats, limits, versions, schemas."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 
 from engine.bands import mel_table
 from engine.pipeline import default_settings
@@ -49,16 +48,3 @@ async def info(request: Request) -> dict[str, Any]:
 @router.get("/v1/schema")
 async def schemas() -> dict[str, Any]:
     return schema()
-
-
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """The process answers."""
-    return {"status": "alive"}
-
-
-@router.get("/readyz")
-async def readyz(request: Request) -> JSONResponse:
-    """The model is loaded and every kernel is compiled."""
-    ready = request.app.state.service.ready
-    return JSONResponse({"status": "ready" if ready else "starting"}, 200 if ready else 503)

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
+from starlette.websockets import WebSocketState
 
 from server import commands as c
 from server.errors import Close, Refusal
@@ -36,6 +37,7 @@ async def stream(websocket: WebSocket) -> None:
         service.sessions.admit()
     except Refusal as refusal:
         log.info("refused peer=%s code=%s", _peer(websocket), refusal.code)
+        service.metrics.refused[refusal.code] += 1
         await websocket.send_denial_response(refused(refusal))
         return
     await Connection(websocket, service.sessions).serve()
@@ -123,6 +125,8 @@ class Connection:
                 return
 
     async def _close(self, close: Close, reason: str) -> None:
+        if self._websocket.application_state is not WebSocketState.CONNECTED:
+            return  # the writer was about to
         with contextlib.suppress(TimeoutError):  # a reader that takes nothing takes no close either
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._websocket.close(close, reason)

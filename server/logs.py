@@ -22,8 +22,8 @@ def begin(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Json() if form == "json" else Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # at `debug` uvicorn and websockets would write every header down, tokens among them
-    logging.getLogger("uvicorn").setLevel(logging.INFO if level == "debug" else logging.WARNING)
+    # uvicorn and websockets would write headers and whole addresses down, tokens among them
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     for library in ("websockets", "asyncio", "httpcore", "httpx", "multipart", "numba"):
         logging.getLogger(library).setLevel(logging.WARNING)
 

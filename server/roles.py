@@ -27,7 +27,7 @@ ALLOWED: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/v1/classify"): PRODUCERS,
     ("WS", "/v1/events"): LISTENERS,
     ("GET", "/v1/events"): LISTENERS,
-    ("GET", "/v1/events/"): LISTENERS,
+    ("GET", "/v1/events/stream"): LISTENERS,
     ("GET", "/v1/clips/"): LISTENERS,
     ("GET", "/metrics"): LISTENERS,
     ("GET", "/v1/sources"): ADMINS,

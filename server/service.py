@@ -13,6 +13,7 @@ from engine.warmup import warm
 from engine.weights import Model
 from server.errors import Code, Refusal
 from server.hub import Hub
+from server.metrics import Metrics
 from server.protocol import Limits
 from server.sessions import Sessions
 from server.settings import Settings
@@ -28,12 +29,16 @@ class Service:
         self.settings = settings
         self.model: Model = weights.load(settings.model)
         self.ready = False
+        self.failed: Exception | None = None  # why it never becomes ready
+        self.draining = False
+        self.sources_known = settings.microphone is None  # those that the settings ask for
         self.pool = ThreadPoolExecutor(settings.threads, "engine")
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
         self.sessions = Sessions(self.model, settings, self.pool)
         self.hub = Hub()
         self.sources = Sources(self.model, self.limits, self.hub, self.pool)
+        self.metrics = Metrics(self)
 
     @property
     def limits(self) -> Limits:
@@ -42,10 +47,15 @@ class Service:
     async def warm(self) -> None:
         """Compile every kernel; then the service is ready."""
         began = time.monotonic()
-        await asyncio.get_running_loop().run_in_executor(self.pool, warm, self.model)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self.pool, warm, self.model)
+        except Exception as error:
+            self.failed = error
+            raise
         self.ready = True
         if (device := self.settings.microphone) is not None:
             self.sources.add(None if device == "default" else device)
+            self.sources_known = True
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 
     def check_ready(self) -> None:
@@ -54,6 +64,7 @@ class Service:
 
     async def drain(self) -> None:
         """End every session, so that each sends its last events and its summary before the server stops."""
+        self.draining = True
         try:
             async with asyncio.timeout(DRAIN_S + self.settings.drain_ms / 1000):
                 await self.sources.close()

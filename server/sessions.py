@@ -15,6 +15,7 @@ from server import commands as c
 from server import protocol as p
 from server.conversation import Connected, Conversation
 from server.errors import Close, Code, Refusal
+from server.meter import Meters
 from server.session import Session
 from server.settings import Settings
 
@@ -29,6 +30,7 @@ class Sessions:
         self._connections: set[Connected] = set()
         self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
         self._running: dict[Conversation, asyncio.Task[None]] = {}
+        self.meters = Meters()
         self._draining = False
         self._changed = asyncio.Event()  # a connection has gone, or a session has ended
 
@@ -40,6 +42,11 @@ class Sessions:
     def waiting(self) -> int:
         """Sessions that wait for their client."""
         return sum(conversation.connection is None for conversation in self._running)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of sound, in all inboxes."""
+        return sum(conversation.inbox.audio_bytes for conversation in tuple(self._running))
 
     def admit(self) -> None:
         """Raises Refusal where there is no room for one more connection."""
@@ -55,7 +62,7 @@ class Sessions:
         window_s = self._settings.resume_s
         resume = p.ResumeInfo(token=f"{session_id}.{secret}", window_s=window_s) if window_s else None
         session = Session(self._model, self._settings.limits, session_id=session_id, resume=resume)
-        conversation = Conversation(session, self._settings, self._executor, secret)
+        conversation = Conversation(session, self._settings, self._executor, secret, self.meters.open())
         conversation.attach(connection)
         self._connections.add(connection)
         self._kept[session_id] = conversation
@@ -152,6 +159,7 @@ class Sessions:
 
     def _ended(self, conversation: Conversation, task: asyncio.Task[None]) -> None:
         del self._running[conversation]
+        self.meters.close(conversation.meter)
         self._changed.set()
         session = conversation.session
         if task.cancelled():  # its connection went on with another session

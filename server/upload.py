@@ -45,13 +45,16 @@ async def upload(request: Request) -> JSONResponse:
                 service.upload_pool, classify, service.model, file, name, _limits(service)
             )
     except ClientDisconnect as error:
+        service.metrics.uploads["disconnect"] += 1
         log.info("refused upload code=disconnect")
         raise Refusal(Code.BAD_MESSAGE, "the client went away before the end of its upload") from error
     except Refusal as refusal:
+        service.metrics.uploads[refusal.code] += 1
         log.info("refused upload code=%s message=%r", refusal.code, refusal.message)
         raise
     finally:
         service.uploads -= 1
+    service.metrics.uploads["ok"] += 1
     summary = result.summary
     log.info("classified audio_ms=%.0f events=%d wall_s=%.3f", summary.audio_ms, summary.events, summary.wall_s)
     return JSONResponse(dumped(result))

@@ -15,8 +15,9 @@ def waiting(subscriber: Subscriber) -> list[Any]:
     async def taken() -> list[Any]:
         found = []
         while subscriber._queue:
-            data = await subscriber.next()
-            assert data is not None
+            published = await subscriber.next()
+            assert published is not None
+            data = published.data
             found.append(data if isinstance(data, bytes) else json.loads(data))
         return found
 

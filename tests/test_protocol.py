@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from engine.weights import Model
-from server import info, live, sources, upload, watch
+from server import health, info, live, metrics, sources, tickets, upload, watch
 from server.commands import CLIENT, ClientMessage, Message, Start, UnknownType, parse
 from server.errors import HANDLING, Close, Code, Handling, Refusal
 from server.protocol import ServerMessage, schema
@@ -79,8 +79,11 @@ def documented(name: str, text: str = PROTOCOL) -> bool:
     return re.search(rf"`{re.escape(name)}`|\*\*`{re.escape(name)}`\*\*", text) is not None
 
 
+MODULES = (health, info, live, metrics, sources, tickets, upload, watch)
+
+
 def test_every_route_is_documented() -> None:
-    routes: list[Any] = [r for module in (info, live, sources, upload, watch) for r in module.router.routes]
+    routes: list[Any] = [r for module in MODULES for r in module.router.routes]
     assert len(routes) >= 10
     for route in routes:
         methods = route.methods - {"HEAD"} if isinstance(route, APIRoute) else {"WS"}

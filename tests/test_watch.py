@@ -53,6 +53,8 @@ def test_a_watcher_that_does_not_keep_up_is_closed_with_4431_and_forgotten() -> 
         async with connect(url) as slow:
             await slow.ping()
             publish(hub, QUEUE_MESSAGES + 1)
+            lagged = json.loads(await slow.recv())
+            assert (lagged["type"], lagged["to_seq"] - lagged["from_seq"]) == ("lagged", QUEUE_MESSAGES)
             with pytest.raises(ConnectionClosed) as closed:
                 await slow.recv()
             assert closed.value.rcvd is not None

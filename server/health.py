@@ -1,0 +1,57 @@
+"""Alive and ready: `GET /healthz`, `GET /readyz`. Ready means that the next session would be heard at once.
+
+Each check says in a sentence what it found. Knows the service; nothing of sessions.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from server.service import Service
+
+router = APIRouter()
+
+STUCK_S = 1.0  # an event loop that came later than this, in the last seconds, is no place for another session
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> JSONResponse:
+    """200 where every check is good, 503 where one is not; `checks` says why."""
+    service: Service = request.app.state.service
+    checks = list(_checks(service))
+    ready = all(check["ok"] for check in checks)
+    status = "ready" if ready else "draining" if service.draining else "not ready" if service.ready else "starting"
+    headers = None if ready else {"Retry-After": "5"}
+    return JSONResponse({"status": status, "checks": checks}, 200 if ready else 503, headers)
+
+
+def _checks(service: Service) -> list[dict[str, Any]]:
+    lag_s = service.metrics.worst_lag_s
+    return [
+        _check("model", True, f"{service.model.id} is loaded"),
+        _check("kernels", service.failed is None and service.ready, _kernels(service)),
+        _check("sources", service.sources_known, _sources(service)),
+        _check("event_loop", lag_s < STUCK_S, f"it came at most {lag_s * 1000:.0f} ms late lately"),
+        _check("draining", not service.draining, "the server stops" if service.draining else "it is not about to stop"),
+    ]
+
+
+def _kernels(service: Service) -> str:
+    if service.failed is not None:
+        return "they cannot be compiled; the log says why"
+    return "every one is compiled" if service.ready else "they are being compiled"
+
+
+def _sources(service: Service) -> str:
+    return "those asked for are known" if service.sources_known else "the microphone asked for is not yet opened"
+
+
+def _check(name: str, ok: bool, reason: str) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "reason": reason}
