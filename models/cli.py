@@ -7,20 +7,63 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+SHIPPED_MODEL = Path(__file__).parent / "weights" / "orchestra.safetensors"
+BUDGET = 6.0  # false onsets an hour of an added label
 TRAIN_EXTRA = "training needs the train extra ({missing} is not installed): pip install 'spiccato[train]'"
 
 
 def train(
     data: Annotated[
-        list[Path], typer.Option(help="A corpus of any kind that `spiccato data check` knows; may be repeated.")
-    ],
-    out: Annotated[Path, typer.Option(help="Model file to write; its card goes beside it.")],
+        list[Path] | None, typer.Option(help="A corpus of any kind that `spiccato data check` knows; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Model file to write; its card goes beside it. With --add: MODEL+NAME.safetensors, here."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed and data give the same weights.")] = 1,
     scenes: Annotated[int | None, typer.Option(min=1, help="Training scenes; default: the shipped model's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over them; default: the shipped model's.")] = None,
     soundfonts: Annotated[bool, typer.Option(help="Also learn from notes of three Debian soundfonts.")] = True,
+    label: Annotated[
+        str | None, typer.Option("--add", metavar="NAME", help="Add a detector for this instrument to a model.")
+    ] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="PATH", help="Recordings of it: a folder or a file.")
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="The model to add it to; without it, the one that is shipped."),
+    ] = None,
+    replacing: Annotated[
+        bool, typer.Option("--replace", help="In place of a label of that name; --out may be overwritten.")
+    ] = False,
+    negatives: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="Recordings in which it does not play; may be repeated.")
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="False onsets an hour that the added label may give.")
+    ] = BUDGET,
+    family: Annotated[str | None, typer.Option(help="The added label's family.")] = None,
 ) -> None:
-    """Train the instrument model from a folder of recordings, calibrate and evaluate it, and write it with its card."""
+    """Train the instrument model from a folder of recordings, calibrate and evaluate it, and write it with its card.
+
+    With --add, instead, a detector for one's own instrument is added to a finished model.
+
+    **Examples**
+
+    - `spiccato train --data recordings/ --out mine.safetensors`
+    - `spiccato train --add theremin --from my-theremin/` - then `spiccato serve --model orchestra+theremin.safetensors`
+    """
+    if label is not None:
+        _add(
+            label, source, base or SHIPPED_MODEL, out, family, replacing, negatives, data, budget, seed, scenes, epochs
+        )
+        return
+    given = {"--from": source, "--negatives": negatives, "--family": family, "--replace": replacing, "--model": base}
+    if wrong := [name for name, value in given.items() if value]:
+        raise typer.BadParameter(f"{', '.join(wrong)}: only with --add NAME")
+    if not data or out is None:
+        raise typer.BadParameter("needs --data DIR and --out FILE, or --add NAME and --from FOLDER")
     try:
         from models.data.recording import CorpusError
         from models.data.render import SOUNDFONTS
@@ -51,6 +94,37 @@ def train(
     save(model, out)
     out.with_suffix(".md").write_text(card(out), encoding="utf-8")
     console.print(f"wrote {out} and {out.with_suffix('.md')}")
+
+
+def _add(
+    label: str,
+    source: list[Path] | None,
+    model: Path,
+    out: Path | None,
+    family: str | None,
+    replace: bool,
+    negatives: list[Path] | None,
+    data: list[Path] | None,
+    budget: float,
+    seed: int,
+    scenes: int | None,
+    epochs: int | None,
+) -> None:
+    try:
+        from models.add_command import Refused, Wish, run
+        from models.detector import Plan
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(TRAIN_EXTRA.format(missing=error.name)) from error
+    plan = Plan(seed=seed, **{k: v for k, v in (("scenes", scenes), ("epochs", epochs)) if v is not None})
+    wish = Wish(
+        label=label, sources=source or [], model=model, out=out, family=family, replace=replace,
+        negatives=negatives or [], data=data or [], budget=budget, plan=plan,
+    )  # fmt: skip
+    console = Console(stderr=True)
+    try:
+        run(wish, console, bars(console))
+    except Refused as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def bars(console: Console) -> Progress:
