@@ -98,11 +98,6 @@ class Conversation:
         outs = self.session.tick(now, self.inbox.audio_bytes)
         self.meter.told(outs, self.session.stream)
         self.outbox.put(encoded(outs))
-        still_s = now - self.outbox.taken_at
-        if self.outbox.waits and still_s >= self._settings.reader_s:
-            log.warning("reader too slow session=%s took_nothing_for_s=%.1f", self.session.id, still_s)
-            self.connection.cut(Close.READER_TOO_SLOW, f"took nothing for {still_s:.0f} s")
-            self.detach()
 
 
 def _encoded(session: Session, meter: Meter, work: Callable[[], list[Out]]) -> list[Told]:

@@ -21,6 +21,7 @@ from server.outbox import encoded
 from server.service import Service
 from server.session import Session
 from server.sessions import Sessions
+from server.transport import cut_after
 
 log = logging.getLogger("spiccato.live")
 router = APIRouter()
@@ -40,14 +41,15 @@ async def stream(websocket: WebSocket) -> None:
         service.metrics.refused[refusal.code] += 1
         await websocket.send_denial_response(refused(refusal))
         return
-    await Connection(websocket, service.sessions).serve()
+    await Connection(websocket, service.sessions, service.settings.reader_s).serve()
 
 
 class Connection:
     """One socket, joined to one conversation at a time: first to a new one, then perhaps to one that waited."""
 
-    def __init__(self, websocket: WebSocket, sessions: Sessions) -> None:
+    def __init__(self, websocket: WebSocket, sessions: Sessions, reader_s: float) -> None:
         self._websocket = websocket
+        self._reader_s = reader_s
         self._sessions = sessions
         self._cut: asyncio.Future[tuple[Close, str]] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -80,6 +82,9 @@ class Connection:
                 writing.result()
         except WebSocketDisconnect:
             pass  # lost: the session waits
+        except TimeoutError:
+            log.warning("reader too slow session=%s", self._conversation.session.id)
+            await self._close(Close.READER_TOO_SLOW, f"took nothing for {self._reader_s:g} s")
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -112,22 +117,24 @@ class Connection:
             instead.inbox.order(partial(Session.fail, refusal=refusal))
 
     async def _write(self) -> None:
-        """Everything that is told, to the socket; then the close."""
+        """Everything that is told, to the socket; then the close. Raises TimeoutError if nobody takes it."""
         while True:
             outbox = self._conversation.outbox
             data = await outbox.next()
-            if isinstance(data, bytes):
-                await self._websocket.send_bytes(data)
-            elif data is not None:
-                await self._websocket.send_text(data)
-            elif outbox is self._conversation.outbox:
-                await self._websocket.close(self._conversation.session.closed or Close.INTERNAL)
-                return
+            async with asyncio.timeout(self._reader_s):
+                if isinstance(data, bytes):
+                    await self._websocket.send_bytes(data)
+                elif data is not None:
+                    await self._websocket.send_text(data)
+                elif outbox is self._conversation.outbox:
+                    await self._websocket.close(self._conversation.session.closed or Close.INTERNAL)
+                    return
 
     async def _close(self, close: Close, reason: str) -> None:
+        cut_after(self._websocket.scope, CLOSE_TIMEOUT_S)
         if self._websocket.application_state is not WebSocketState.CONNECTED:
             return  # the writer was about to
-        with contextlib.suppress(TimeoutError):  # a reader that takes nothing takes no close either
+        with contextlib.suppress(TimeoutError, WebSocketDisconnect):  # a reader that takes nothing takes no close
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._websocket.close(close, reason)
 

@@ -54,7 +54,6 @@ def encoded(outs: Sequence[Out]) -> list[Told]:
 class Outbox:
     def __init__(self, session: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.left_out = 0  # messages
-        self.taken_at = monotonic()  # when the connection last took a message, or had nothing to take
         self._session = session
         self._monotonic = monotonic
         self._waiting: deque[Told] = deque()
@@ -70,8 +69,6 @@ class Outbox:
         self._room = asyncio.Event()
 
     def put(self, told: Sequence[Told]) -> None:
-        if not self._waiting and told:
-            self.taken_at = self._monotonic()
         for one in told:
             if one.kind is not None:
                 if len(self._waiting) >= THIN_ABOVE and (old := self._latest.get(one.kind)) is not None:
@@ -97,7 +94,6 @@ class Outbox:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        self.taken_at = self._monotonic()
         told = self._waiting.popleft()
         if told.data is None:
             self._dead -= 1
@@ -164,7 +160,6 @@ class Outbox:
             told.first = max(told.first, last_seq + 1)
             self._dead += told.data is None
             self._waiting.appendleft(told)
-        self.taken_at = self._monotonic()
         self._changed.set()
 
     def _lagged(self, run: Told) -> str:
