@@ -189,6 +189,30 @@ def devices(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def doctor(
+    host: Annotated[str | None, typer.Option(help="As for `serve`.")] = None,
+    port: Annotated[int | None, typer.Option(help="As for `serve`.")] = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is wrong on this machine, and what to do. The exit status is 1 where the service could not run.
+
+    Looks at Python, the model, compiled kernels, the port, tokens and TLS, microphones, codecs, disk, clock and limits.
+
+    **Examples**
+
+    - `spiccato doctor`
+    - `spiccato doctor --json | jq 'select(.state != "ok")'`
+    """
+    from spiccato import doctor as examination
+    from spiccato.trouble import told
+
+    with told():
+        if examination.run(_settings(host=host, port=port, model=model), as_json):
+            raise typer.Exit(1)
+
+
+@app.command()
 def token(
     role: Annotated[
         Role | None,
