@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Protocol
 
+from server import commands as c
 from server.errors import Close, Code, Refusal
 from server.inbox import Dropped, Inbox, Item
 from server.meter import Meter
@@ -39,6 +40,7 @@ class Conversation:
         self.inbox = Inbox(settings.max_chunk_bytes)
         self.outbox = Outbox(session.id)
         self.connection: Connected | None = None
+        self.start: c.Start | None = None  # once it was accepted
         self._gone_at = 0.0  # when the connection was lost
         self._settings = settings
         self._executor = executor
@@ -71,6 +73,10 @@ class Conversation:
         self.connection = None
         self._gone_at = time.monotonic()
 
+    def retire(self) -> None:
+        """The session has ended and may be asked for its last messages only: the engine's memory is free."""
+        self.session.stream = self.inbox.samples_of = None
+
     @property
     def bytes(self) -> int:
         """Of what waits and what is kept, about."""
@@ -85,7 +91,8 @@ class Conversation:
     def _follow_start(self) -> None:
         """Once the form of the audio is known, so is how much of it may wait, and what happens to more."""
         stream = self.session.stream
-        if stream is not None and self.inbox.samples_of is None:
+        if stream is not None and self.start is None:
+            self.start = stream.start
             self.inbox.limit_bytes = self.session.bytes_of(self._settings.queue_ms)
             self.inbox.policy = stream.start.on_overload
             self.inbox.samples_of = stream.waiting

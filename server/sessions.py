@@ -78,8 +78,7 @@ class Sessions:
         """
         assert start.resume is not None
         conversation = self._find(start.resume.token)
-        stream = conversation.session.stream
-        if stream is None or stream.start.audio != start.audio:
+        if conversation.start is None or conversation.start.audio != start.audio:
             raise Refusal(Code.BAD_MESSAGE, "start.audio differs from that of the session to resume")
         conversation.outbox.rewind(start.resume.last_seq)
         if conversation.connection is not None:
@@ -102,7 +101,7 @@ class Sessions:
             conversation.detach()
         if conversation.connection is not None or conversation.session.closed is not None:
             return
-        if for_good or conversation.session.stream is None or not self._settings.resume_s:
+        if for_good or conversation.start is None or not self._settings.resume_s:
             conversation.inbox.close("disconnect")
         elif not self._has_room(conversation):
             log.warning("no room to wait session=%s", conversation.session.id)
@@ -146,16 +145,19 @@ class Sessions:
 
     def _has_room(self, conversation: Conversation) -> bool:
         """May one more session wait? Those that ended, of which only the last messages may be unread, go first."""
-        idle = [kept for kept in self._kept.values() if kept.connection is None and kept is not conversation]
-        idle.sort(key=lambda kept: kept in self._running)
-        taken = conversation.bytes + sum(kept.bytes for kept in idle)
-        while idle and (len(idle) >= self._settings.max_detached or taken > self._settings.max_detached_bytes):
-            oldest = idle.pop(0)
-            if oldest in self._running:
-                return False
-            taken -= oldest.bytes
+        most, most_bytes = self._settings.max_detached, self._settings.max_detached_bytes
+        others = [kept for kept in self._kept.values() if kept is not conversation]
+        waiting = [kept for kept in others if kept in self._running and kept.connection is None]
+        ended = [kept for kept in others if kept not in self._running]
+        count = len(waiting) + len(ended)
+        taken = conversation.bytes + sum(kept.bytes for kept in (*waiting, *ended))
+        for oldest in ended:
+            if count < most and taken <= most_bytes:
+                break
             del self._kept[oldest.session.id]
-        return taken <= self._settings.max_detached_bytes
+            count -= 1
+            taken -= oldest.bytes
+        return count < most and taken <= most_bytes
 
     def _ended(self, conversation: Conversation, task: asyncio.Task[None]) -> None:
         del self._running[conversation]
@@ -177,7 +179,9 @@ class Sessions:
             summary.events,
             summary.wall_s,
         )
-        if conversation.inbox.closed == "disconnect" or session.stream is None or not self._settings.resume_s:
+        unwanted = conversation.inbox.closed == "disconnect" or conversation.start is None
+        conversation.retire()
+        if unwanted or not self._settings.resume_s or not self._has_room(conversation):
             self._kept.pop(session.id, None)
         else:  # the last messages may get lost with the connection
             asyncio.get_running_loop().call_later(self._settings.resume_s, self._kept.pop, session.id, None)
