@@ -1,7 +1,6 @@
-"""What an added detector learns from and is judged by, as spikes: scenes of the notes, of others, and of both.
+"""What an added detector learns from and is judged by, as spikes: scenes of the notes, and of others.
 
-Scenes are divided into folds: a scene of fold `k` holds notes and counterexamples of fold `k` only. Where a note and a
-counterexample meet, their spikes are united, because of most counterexamples only spikes are at hand. Knows sound and
+Scenes are divided into folds: a scene of fold `k` holds notes and counterexamples of fold `k` only. Knows sound and
 spikes; learns nothing.
 """
 
@@ -73,17 +72,12 @@ def lesson(
     bank = joined(banks)
     bank = replace(bank, parts=bank.parts % count)
 
-    rows = [np.flatnonzero(bank.parts == k) for k in range(count)]
-    beside = np.array(
-        [_rng(plan, 14, i).choice(rows[fold[i % plan.scenes]]) for i in range(plan.unions)], dtype=np.int64
-    )
-    chosen = np.arange(plan.unions) % plan.scenes
-    spikes = np.concatenate([own, own[chosen] | bank.spikes[beside], bank.spikes])
+    spikes = np.concatenate([own, bank.spikes])
     silent = np.full((len(bank), FRAMES), OFF, np.uint8)
     notes, begins = alone(model, [note for members in folds for note in members])
     return Lesson(
-        Examples(spikes, _hidden(model, spikes, progress), np.concatenate([truth, truth[chosen], silent])),
-        np.concatenate([fold, fold[chosen], bank.parts]),
+        Examples(spikes, _hidden(model, spikes, progress), np.concatenate([truth, silent])),
+        np.concatenate([fold, bank.parts]),
         bank,
         notes,
         begins,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SHIPPED_MODEL = Path(__file__).parent / "weights" / "orchestra.safetensors"
-BUDGET = 6.0  # false onsets an hour of an added label
+BUDGET = 20.0  # false onsets an hour of an added label
 TRAIN_EXTRA = "training needs the train extra ({missing} is not installed): pip install 'spiccato[train]'"
 
 

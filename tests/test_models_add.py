@@ -36,7 +36,7 @@ from tests.conftest import ORCHESTRA  # noqa: E402
 from tests.synth import low_high, silence, tone, write_wav  # noqa: E402
 from tests.test_models_export import assert_engine_equals_snntorch, sound  # noqa: E402
 
-TINY_PLAN = Plan(width=16, scenes=200, unions=20, synthetic=60, epochs=8, batch=16, seed=3)
+TINY_PLAN = Plan(width=16, scenes=200, synthetic=60, epochs=8, batch=16, seed=3)
 BUDGET = 40.0
 
 
