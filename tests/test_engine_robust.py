@@ -39,8 +39,7 @@ def move(pipeline: Pipeline, frames: int) -> None:
 
 def shifted(events: list[Event], samples: int) -> list[Event]:
     return [
-        replace(
-            e,
+        e._replace(
             onset_sample=e.onset_sample + samples,
             offset_sample=None if e.offset_sample is None else e.offset_sample + samples,
             decided_sample=e.decided_sample + samples,
