@@ -58,6 +58,7 @@ class Code(StrEnum):
     FOREIGN_HOST = "foreign_host"
     NOT_AUTHENTICATED = "not_authenticated"
     NOT_ALLOWED = "not_allowed"
+    NOT_ACCEPTABLE = "not_acceptable"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     UPLOAD_TOO_LARGE = "upload_too_large"
     NO_FILE = "no_file"
@@ -98,6 +99,7 @@ HANDLING: dict[Code, Handling] = {
     Code.FOREIGN_HOST: Handling(http=421),
     Code.NOT_AUTHENTICATED: Handling(http=401),
     Code.NOT_ALLOWED: Handling(http=403),
+    Code.NOT_ACCEPTABLE: Handling(http=406),
     Code.TOO_MANY_ATTEMPTS: Handling(http=429, retryable=True),
     Code.UPLOAD_TOO_LARGE: Handling(http=413),
     Code.EMPTY_FILE: Handling(http=422),

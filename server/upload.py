@@ -11,16 +11,17 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from engine.weights import Model
 from server.classify import classify
 from server.decode import DecodeLimits
 from server.errors import Code, Refusal
-from server.protocol import dumped
+from server.formats import Form, chosen
+from server.protocol import SummaryBody
 from server.service import Service
 
 log = logging.getLogger("spiccato.upload")
@@ -31,8 +32,9 @@ FIELD = "file"
 
 
 @router.post("/v1/classify")
-async def upload(request: Request) -> JSONResponse:
+async def upload(request: Request, format: str | None = None) -> Response:
     service: Service = request.app.state.service
+    form = chosen(format, request.headers.get("accept", ""))
     service.check_ready()
     limit = service.settings.max_uploads
     if service.uploads >= limit:
@@ -41,8 +43,8 @@ async def upload(request: Request) -> JSONResponse:
     try:
         async with _received(request, service.settings.max_upload_bytes) as (file, name):
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(
-                service.upload_pool, classify, service.model, file, name, _limits(service)
+            summary, text = await loop.run_in_executor(
+                service.upload_pool, _classified, service.model, file, name, _limits(service), form
             )
     except ClientDisconnect as error:
         service.metrics.uploads["disconnect"] += 1
@@ -55,9 +57,14 @@ async def upload(request: Request) -> JSONResponse:
     finally:
         service.uploads -= 1
     service.metrics.uploads["ok"] += 1
-    summary = result.summary
     log.info("classified audio_ms=%.0f events=%d wall_s=%.3f", summary.audio_ms, summary.events, summary.wall_s)
-    return JSONResponse(dumped(result))
+    return Response(text, media_type=form.media_type, headers={"Vary": "Accept"})
+
+
+def _classified(model: Model, file: BinaryIO, name: str, limits: DecodeLimits, form: Form) -> tuple[SummaryBody, str]:
+    """The summary, and the whole answer."""
+    heard = classify(model, file, name, limits)
+    return heard.summary, form.write(heard, name)
 
 
 def _limits(service: Service) -> DecodeLimits:
