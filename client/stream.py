@@ -159,7 +159,7 @@ class Stream:
             self._error = StreamError(message["code"], message["message"], retryable=message["retryable"])
         if kind == "summary":
             self.summary = message
-        if kind in ("level", "heartbeat"):
+        if kind in ("level", "heartbeat", "resumed"):
             self._backlog.heard(message["sample"])
         self._backlog.answered(kind, message.get("id"))
         return message

@@ -25,6 +25,7 @@ THIN_ABOVE = 64  # messages waiting, above which only the latest telemetry of ea
 FULL_ABOVE = 512  # messages waiting, above which nothing more should be heard for this reader
 OVERHEAD_BYTES = 200  # what a message costs beside its text
 TELEMETRY = frozenset({"level", "scores", "heartbeat"})
+RESUMED = "resumed"  # as telemetry is: only the newest says where to go on
 
 
 @dataclass(slots=True)
@@ -46,7 +47,8 @@ def encoded(outs: Sequence[Out]) -> list[Told]:
             told.append(Told(-1, -1, "frame", out))
         else:
             update = out["type"] == "event" and out["phase"] == "update"
-            kind = out["event_id"] if update else out["type"] if out["type"] in TELEMETRY else None
+            passing = out["type"] in TELEMETRY or out["type"] == RESUMED
+            kind = out["event_id"] if update else out["type"] if passing else None
             told.append(Told(out["seq"], out["seq"], kind, to_json(out).decode()))
     return told
 
@@ -154,6 +156,9 @@ class Outbox:
     def rewind(self, last_seq: int) -> None:
         """Give out once more what was sent after `last_seq`. Raises Refusal as `check`."""
         self.check(last_seq)
+        if (old := self._latest.pop(RESUMED, None)) is not None:
+            old.data = None
+            self._dead += 1
         while self._sent and self._sent[-1].last > last_seq:
             told = self._sent.pop()
             self._forget(told)

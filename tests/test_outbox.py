@@ -111,6 +111,25 @@ def test_however_often_a_client_comes_back_it_gets_each_event_once_and_every_num
     assert [m for m in read if m["type"] != "lagged"] == [box.told[m["seq"]] for m in read if m["type"] != "lagged"]
 
 
+def test_only_the_newest_resumed_is_told() -> None:
+    """An older one, read first, would let a client send again what was heard."""
+    box = Box()
+    box.tell("onset", "resumed")
+    box.take()
+    box.outbox.rewind(-1)
+    box.tell("resumed")
+    box.outbox.rewind(-1)
+    box.tell("offset", "resumed")
+    got = box.take()
+    assert [(m.get("phase", m["type"]), m["seq"]) for m in got] == [
+        ("onset", 0),
+        ("lagged", 2),
+        ("offset", 3),
+        ("resumed", 4),
+    ]
+    assert numbers(got) == list(range(5))
+
+
 def test_what_was_sent_is_kept_for_a_minute_and_a_thousand_messages() -> None:
     box = Box()
     for _ in range(KEEP_MESSAGES + 500):

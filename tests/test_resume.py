@@ -21,7 +21,7 @@ from engine.weights import Model
 from server.framing import Header
 from tests.live_server import LiveServer, bare, eventually, live_server, receive, send, stream, streaming, until
 from tests.synth import low_high, pcm16, tone
-from tests.test_session import alone
+from tests.test_session import Client
 
 AUDIO = {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
 FRAMED = {**AUDIO, "framing": "framed"}
@@ -251,47 +251,73 @@ def test_a_reader_that_never_reads_harms_only_itself(toy_path: Path, monkeypatch
 
 
 def test_a_thousand_lost_connections_change_no_event(patient: LiveServer, toy: Model) -> None:
-    """20 sessions at once, each cut 50 times wherever it is; live ones go on meanwhile, files wait."""
+    """20 sessions at once, each cut 50 times wherever it is, while they send audio and commands.
 
-    async def one(number: int) -> tuple[bytes, list[Any], int]:
+    Live ones go on meanwhile, files wait. What each heard is what a session without any connection says.
+    """
+    Step = tuple[str, Any]
+
+    async def one(number: int) -> tuple[list[Step], list[Any], int]:
         rng = random.Random(number)
         sound = pcm16(np.roll(low_high(), rng.randrange(56_000)))
-        kind = rng.choice(["file", "network"])
         heard: list[Any] = []
-        sent = b""
+        steps: list[Step] = []
 
         async def listen(session: Stream) -> None:
             async for message in session:
                 heard.append(message)
 
-        options = {"source": {"kind": kind}, "detect": {"min_on_ms": 10 * number}, "first_wait_s": 0.001}
-        async with connect_stream(patient.ws, sample_rate=16_000, encoding="pcm_s16le", **options) as session:
+        source = {"kind": rng.choice(["file", "network"])}
+        async with connect_stream(
+            patient.ws, sample_rate=16_000, encoding="pcm_s16le", source=source, buffer_s=300, first_wait_s=0.001
+        ) as session:
             listening = asyncio.create_task(listen(session))
             at = 0
             while session.reconnects < 50 or at < len(sound):
-                chunk = (sound[at % len(sound) :] + sound)[: 2 * rng.randrange(1, 2_000)]
-                sent += chunk
-                at += len(chunk)
-                await session.send(chunk)
+                assert at < 2 * 16_000 * 120, f"only {session.reconnects} connections lost in two minutes of sound"
+                what = rng.choice(["audio"] * 20 + ["flush", "gap", "configure"])
+                if what == "audio":
+                    pcm = (sound[at % len(sound) :] + sound)[: 2 * rng.randrange(1, 2_000)]
+                    at += len(pcm)
+                    steps.append((what, pcm))
+                    await session.send(pcm)
+                else:
+                    fields: dict[str, Any] = {"flush": {}, "gap": {"samples": rng.randrange(1, 9_000)}}.get(
+                        what, {"detect": {"min_on_ms": rng.randrange(0, 300)}}
+                    )
+                    steps.append((what, fields))
+                    await session.command(what, **fields)
                 if rng.random() < 0.3:
                     session._socket.transport.abort()  # the cable is cut
-                if rng.random() < 0.5:
-                    await asyncio.sleep(rng.random() * 0.01)
-                if len(sent) > 2 * 16_000 * 120:
-                    raise AssertionError(f"only {session.reconnects} connections lost in two minutes of sound")
-            summary = await session.stop()
+                await asyncio.sleep(rng.random() * 0.005)
+                while session._returning is not None and rng.random() < 0.9:
+                    await asyncio.sleep(0.005)  # a microphone is slower than this
+            await session.stop()
             await listening
-            assert summary["gaps"] == 0
-            assert summary["audio_ms"] == round(len(sent) / 32, 3)
-            return sent, heard, session.reconnects
+            return steps, heard, session.reconnects
 
-    async def all_of_them() -> list[tuple[bytes, list[Any], int]]:
+    async def all_of_them() -> list[tuple[list[Step], list[Any], int]]:
         return await asyncio.gather(*(one(number) for number in range(20)))
 
     runs = asyncio.run(all_of_them())
     assert sum(lost for _, _, lost in runs) >= 1_000
-    for number, (sent, heard, _) in enumerate(runs):
-        assert bare(heard) == alone(toy, sent, detect={"min_on_ms": 10 * number}), number
+    for steps, heard, _ in runs:
+        undisturbed = Client(toy)
+        for what, given in steps:
+            if what == "audio":
+                undisturbed.hear(given, 10**6)
+            else:
+                undisturbed.send(what, **given)
+        undisturbed.send("stop")
+        assert bare(heard) == bare(undisturbed.told)
+        for kind, fields in {
+            "flushed": ["sample"],
+            "configured": ["sample", "detect"],
+            "gap": ["from_sample", "samples"],
+        }.items():
+            told = [[m[field] for field in fields] for m in heard if m["type"] == kind]
+            assert told == [[m[field] for field in fields] for m in undisturbed.of(kind)]
+        assert heard[-1]["audio_ms"] == undisturbed.of("summary")[0]["audio_ms"]
         seqs = [seq for m in heard for seq in range(m.get("from_seq", m["seq"]), m["seq"] + 1)]
         assert seqs == list(range(2, 2 + len(seqs)))
         onsets = [m["event_id"] for m in heard if m["type"] == "event" and m["phase"] == "onset"]
