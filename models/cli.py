@@ -24,6 +24,27 @@ def train(
     scenes: Annotated[int | None, typer.Option(min=1, help="Training scenes; default: the shipped model's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over them; default: the shipped model's.")] = None,
     soundfonts: Annotated[bool, typer.Option(help="Also learn from notes of three Debian soundfonts.")] = True,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of this run: checkpoints, log, curves. The same command goes on from it after a kill."
+            " [default: one below build/runs/]",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Epochs without a better loss on left-out libraries that end the first part early."),
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="Hidden layers: `shared` by all labels, or a `bank` of a network for each.")
+    ] = "shared",
+    shift_decays: Annotated[
+        bool, typer.Option("--shift-decays", help="Decays of the form 1 - 2^-k, for chips that decay by shifting.")
+    ] = False,
+    compute: Annotated[
+        str, typer.Option("--device", help="`cpu`, `cuda`, or `auto`: a GPU where there is one.")
+    ] = "auto",
     label: Annotated[
         str | None, typer.Option("--add", metavar="NAME", help="Add a detector for this instrument to a model.")
     ] = None,
@@ -65,9 +86,11 @@ def train(
     if not data or out is None:
         raise typer.BadParameter("needs --data DIR and --out FILE, or --add NAME and --from FOLDER")
     try:
+        from models.checkpoint import CheckpointError
         from models.data.recording import CorpusError
         from models.data.render import SOUNDFONTS
         from models.make import make
+        from models.run import Run, RunError, default_folder, device_of
         from models.train import Recipe
     except ModuleNotFoundError as error:
         raise typer.BadParameter(TRAIN_EXTRA.format(missing=error.name)) from error
@@ -75,11 +98,19 @@ def train(
 
     from engine.weights import save
     from models.card import card
+    from models.data.ontology import LABELS
 
     recipe = Recipe(seed=seed)
     recipe = replace(recipe, scenes=scenes or recipe.scenes, epochs=epochs or recipe.epochs)
+    if variant == "bank":  # the nearest widths that every label can have an equal part of
+        recipe = replace(recipe, hidden=tuple(len(LABELS) * max(1, round(w / len(LABELS))) for w in recipe.hidden))
+    elif variant != "shared":
+        raise typer.BadParameter(f"--variant {variant!r} is not one of shared, bank")
+    recipe = replace(recipe, variant=variant, shift_decays=shift_decays)
+    folder = run or default_folder(out, recipe, data, soundfonts, patience)
     console = Console(stderr=True)
     try:
+        device = device_of(compute)
         with bars(console) as progress:
             task = progress.add_task("recordings", total=None)
             model = make(
@@ -88,12 +119,14 @@ def train(
                 SOUNDFONTS if soundfonts else (),
                 report=console.print,
                 progress=lambda done, total: progress.update(task, completed=done, total=total, visible=done < total),
+                run=Run(folder, patience),
+                device=device,
             )
-    except (FileNotFoundError, CorpusError) as error:
+    except (FileNotFoundError, CorpusError, CheckpointError, RunError) as error:
         raise typer.BadParameter(str(error)) from error
     save(model, out)
     out.with_suffix(".md").write_text(card(out), encoding="utf-8")
-    console.print(f"wrote {out} and {out.with_suffix('.md')}")
+    console.print(f"wrote {out} and {out.with_suffix('.md')}; the run's log and curves are in {folder}")
 
 
 def _add(

@@ -20,7 +20,9 @@ from models.data.shelf import some_scores
 from models.evaluate import evaluate
 from models.export import model_of
 from models.hearing import hear
+from models.run import Run, identity
 from models.train import Recipe, fit
+from models.validation import held_out
 
 NAME = "orchestra"
 VERSION = "1.0.0"
@@ -33,10 +35,12 @@ def make(
     soundfonts: tuple[Path, ...] = SOUNDFONTS,
     report: Callable[[str], None] = lambda line: None,
     progress: Progress = lambda done, total: None,
+    run: Run | None = None,
+    device: str = "cpu",
 ) -> Model:
     """Read, render, train, calibrate, evaluate. The same folders, soundfonts, recipe and machine give the same bytes.
 
-    `progress` is told of the recordings that are decoded.
+    `progress` is told of the recordings that are decoded. `run` keeps checkpoints and a log, and goes on from them.
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     clips = read_corpora(folders, progress=progress)
@@ -44,13 +48,22 @@ def make(
     rendered = render_all(soundfonts)
     report(f"{len(rendered)} notes rendered from {len(soundfonts)} soundfonts")
     clips += rendered
+    if run is not None:
+        run.report = report
+        run.open(recipe, identity(clips, described(clips)), device)
+        run.validate_on(held_out(clips, recipe))
     training = [clip for clip in clips if clip.part == "train"]
     bank = build(stage_of(training, recipe), recipe.front_end, recipe.scenes, recipe.seed)
     report(f"{len(bank)} scenes")
-    network = fit(bank, recipe, report)
+    network = fit(bank, recipe, report, run, device)
     model = model_of(network, recipe.front_end, name=NAME, version=VERSION)
+    if run is not None and run.best:
+        report(f"best epoch on libraries left out: {run.best['epoch']} of {recipe.epochs}")
     report("calibrating and evaluating")
-    return finished(model, clips, recipe)
+    model = finished(model, clips, recipe)
+    if run is not None:
+        model = replace(model, trained={**model.trained, "best_epoch": run.best})
+    return model
 
 
 def stage_of(clips: Sequence[Clip], recipe: Recipe) -> Stage:

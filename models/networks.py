@@ -22,6 +22,7 @@ SHORTEST_FRAMES, LONGEST_FRAMES = 2.0, 50.0  # time constants of hidden neurons,
 START_GAMMA = 5.0  # a hidden current's standard deviation, in thresholds, for a neuron without memory
 WEIGHT_LIMIT = 127  # int8
 SHIFTS = range(-8, 17)
+VARIANTS = ("shared", "bank")
 
 Step = Callable[[Tensor, snntorch.Leaky], tuple[Tensor, Tensor]]
 
@@ -42,13 +43,22 @@ def by_snntorch(current: Tensor, neuron: snntorch.Leaky) -> tuple[Tensor, Tensor
     return torch.stack(spikes), torch.stack(membranes)
 
 
+def step_on(device: str) -> Step:
+    """The numba loop is for CPUs; on any other device snntorch's own."""
+    return fused if device == "cpu" else by_snntorch
+
+
 class SpikingLayer(nn.Module):
     """Fully connected LIF layer. Before `fold` normalised and in float, after it on the grid of `2 ** -shift`."""
 
-    def __init__(self, fan_in: int, width: int, output_beta: float | None = None) -> None:
+    def __init__(self, fan_in: int, width: int, output_beta: float | None = None, blocks: int = 1) -> None:
+        """blocks: equal parts of inputs and neurons; a neuron hears only the inputs of its own part."""
         super().__init__()
         self.is_output = output_beta is not None
-        self.weight = nn.Parameter(torch.randn(fan_in, width) / math.sqrt(fan_in))
+        self.weight = nn.Parameter(torch.randn(fan_in, width) / math.sqrt(fan_in // blocks))
+        self.register_buffer("mask", block_mask(fan_in, width, blocks) if blocks > 1 else None, persistent=False)
+        if self.mask is not None:
+            self.weight.data *= self.mask
         self.bias = nn.Parameter(torch.zeros(width))
         if output_beta is None:
             frames = SHORTEST_FRAMES * (LONGEST_FRAMES / SHORTEST_FRAMES) ** torch.rand(width)
@@ -64,7 +74,7 @@ class SpikingLayer(nn.Module):
     def current(self, spikes: Tensor) -> Tensor:
         """(time, batch, fan in) to (time, batch, width)."""
         if self.shift is None:
-            current = spikes @ self.weight
+            current = spikes @ self._wired(self.weight)
             if self.norm is not None:
                 current = self.norm(current.flatten(0, 1)).view_as(current)
             current = current + self.bias
@@ -72,8 +82,14 @@ class SpikingLayer(nn.Module):
             current = spikes @ self.grid_weight() + self.grid_bias()
         return current * (OUTPUT_SCALE if self.is_output else 1.0 - self.neuron.beta.clamp(0, 1))
 
-    def fold(self) -> None:
-        """Move the normalisation into weight and bias and go on the grid that loses least."""
+    def fold(self, shift_decays: bool = False) -> None:
+        """Move the normalisation into weight and bias and go on the grid that loses least.
+
+        shift_decays: also move each beta to the nearest `1 - 2 ** -k`, where it stays.
+        """
+        if shift_decays:
+            self.neuron.beta.data = nearest_shift_decay(self.neuron.beta.data)
+            self.neuron.beta.requires_grad_(False)
         if self.norm is not None:
             gain = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
             self.bias.data = (self.norm.bias - gain * self.norm.running_mean + self.bias).detach()
@@ -87,27 +103,54 @@ class SpikingLayer(nn.Module):
     def grid_weight(self) -> Tensor:
         """The weight on the grid; its gradient passes straight through."""
         assert self.shift is not None
-        return self.weight + (_on_grid(self.weight, self.shift) - self.weight).detach()
+        return self._wired(self.weight + (_on_grid(self.weight, self.shift) - self.weight).detach())
 
     def grid_bias(self) -> Tensor:
         assert self.shift is not None
         step = 2.0**-self.shift
         return self.bias + (torch.round(self.bias / step) * step - self.bias).detach()
 
+    def _wired(self, weight: Tensor) -> Tensor:
+        """Without what is not connected: that has no gradient either and stays zero."""
+        return weight if self.mask is None else weight * self.mask
+
     def keep_beta_in_range(self) -> None:
-        if not self.is_output:
+        if not self.is_output and self.neuron.beta.requires_grad:
             self.neuron.beta.data.clamp_(math.exp(-1.0 / SHORTEST_FRAMES), math.exp(-1.0 / LONGEST_FRAMES))
 
 
 class SpikingNetwork(nn.Module):
-    """Cochlea spikes in, log-odds of every label out."""
+    """Cochlea spikes in, log-odds of every label out.
 
-    def __init__(self, fibres: int, hidden: tuple[int, ...], labels: int, output_beta: float, dropout: float) -> None:
+    variant: `shared` hidden layers, or `bank`, a small network for each label, all of them side by side in layers whose
+    weights are block-diagonal. Both are the same to the engine.
+    """
+
+    def __init__(
+        self,
+        fibres: int,
+        hidden: tuple[int, ...],
+        labels: int,
+        output_beta: float,
+        dropout: float,
+        variant: str = "shared",
+        shift_decays: bool = False,
+    ) -> None:
         super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"variant={variant!r} is not one of {', '.join(VARIANTS)}")
+        if variant == "bank" and (wrong := [width for width in hidden if width % labels]):
+            raise ValueError(f"hidden={wrong[0]} is not a multiple of the {labels} labels of a bank")
+        blocks = labels if variant == "bank" else 1
         widths = (fibres, *hidden)
-        layers = [SpikingLayer(a, b) for a, b in itertools.pairwise(widths)]
-        self.layers = nn.ModuleList([*layers, SpikingLayer(widths[-1], labels, output_beta)])
+        layers = [SpikingLayer(a, b, blocks=blocks if i else 1) for i, (a, b) in enumerate(itertools.pairwise(widths))]
+        self.layers = nn.ModuleList([*layers, SpikingLayer(widths[-1], labels, output_beta, blocks)])
         self.dropout = nn.Dropout(dropout)
+        self.shift_decays = shift_decays
+
+    @property
+    def folded(self) -> bool:
+        return self.layers[0].shift is not None
 
     def forward(self, spikes: Tensor, step: Step = fused) -> tuple[Tensor, list[Tensor]]:
         """spikes: (time, batch, fibres) of 0 and 1. Returns the labels' membranes and the hidden layers' spikes."""
@@ -122,7 +165,20 @@ class SpikingNetwork(nn.Module):
 
     def fold(self) -> None:
         for layer in self.layers:
-            layer.fold()
+            layer.fold(self.shift_decays)
+
+
+def block_mask(fan_in: int, width: int, blocks: int) -> Tensor:
+    """(fan in, width) of 1 where input and neuron are of one block, else 0."""
+    own = torch.arange(fan_in)[:, None] // (fan_in // blocks) == torch.arange(width)[None, :] // (width // blocks)
+    return own.float()
+
+
+def nearest_shift_decay(beta: Tensor) -> Tensor:
+    """The `1 - 2 ** -k`, k = 1 to 8, whose time constant is nearest by ratio."""
+    decays = 1.0 - 2.0 ** -torch.arange(1, 9, dtype=beta.dtype, device=beta.device)
+    frames = torch.log(-torch.log(beta.clamp(1e-6, 1 - 1e-6)))
+    return decays[(frames[:, None] - torch.log(-torch.log(decays))).abs().argmin(dim=1)]
 
 
 def _on_grid(weight: Tensor, shift: int) -> Tensor:

@@ -63,6 +63,7 @@ def test_the_command_writes_a_model_and_its_card(folder: Path, tmp_path: Path) -
     app.command()(cli.train)
     out = tmp_path / "mine.safetensors"
     arguments = ["--data", str(folder), "--out", str(out), "--scenes", "64", "--epochs", "1", "--no-soundfonts"]
+    arguments += ["--run", str(tmp_path / "run"), "--device", "cpu"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert load(out).labels == tuple(LABELS)
