@@ -61,6 +61,7 @@ class Code(StrEnum):
     NOT_ACCEPTABLE = "not_acceptable"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     UPLOAD_TOO_LARGE = "upload_too_large"
+    UPLOAD_TIMEOUT = "upload_timeout"
     NO_FILE = "no_file"
     EMPTY_FILE = "empty_file"
     UNDECODABLE = "undecodable"
@@ -102,6 +103,7 @@ HANDLING: dict[Code, Handling] = {
     Code.NOT_ACCEPTABLE: Handling(http=406),
     Code.TOO_MANY_ATTEMPTS: Handling(http=429, retryable=True),
     Code.UPLOAD_TOO_LARGE: Handling(http=413),
+    Code.UPLOAD_TIMEOUT: Handling(http=408, retryable=True),
     Code.EMPTY_FILE: Handling(http=422),
     Code.UNDECODABLE: Handling(http=415),
     Code.NO_AUDIO: Handling(http=422),

@@ -50,8 +50,12 @@ class AnswerHeaders:
         number = given if REQUEST_ID.fullmatch(given) else f"r_{secrets.token_hex(6)}"
         request_id.set(number)
 
+        if scope["type"] == "websocket":  # its messages are many, and none of them has headers
+            await self._app(scope, receive, send)
+            return
+
         async def with_headers(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in ALWAYS.items():
                     headers[name] = value

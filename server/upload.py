@@ -5,6 +5,7 @@ The body is counted as it arrives and spooled to a temporary file; decoding and 
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import PurePath
@@ -23,6 +24,7 @@ from server.errors import Code, Refusal
 from server.formats import Form, chosen
 from server.protocol import SummaryBody
 from server.service import Service
+from server.settings import Settings
 
 log = logging.getLogger("spiccato.upload")
 router = APIRouter()
@@ -41,7 +43,7 @@ async def upload(request: Request, format: str | None = None) -> Response:
         raise Refusal(Code.TOO_MANY_UPLOADS, f"{service.uploads} uploads are in work: the limit is {limit}")
     service.uploads += 1
     try:
-        async with _received(request, service.settings.max_upload_bytes) as (file, name):
+        async with _received(request, service.settings) as (file, name):
             loop = asyncio.get_running_loop()
             summary, text = await loop.run_in_executor(
                 service.upload_pool, _classified, service.model, file, name, _limits(service), form
@@ -75,9 +77,9 @@ def _limits(service: Service) -> DecodeLimits:
 
 
 @asynccontextmanager
-async def _received(request: Request, max_bytes: int) -> AsyncGenerator[tuple[BinaryIO, str], None]:
+async def _received(request: Request, settings: Settings) -> AsyncGenerator[tuple[BinaryIO, str], None]:
     """The uploaded file, whole, and its name."""
-    body = _counted(request, max_bytes)
+    body = _counted(request, settings.max_upload_bytes, settings.max_upload_wall_s)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         with SpooledTemporaryFile(SPOOL_BYTES) as spool:
             whole = UploadFile(cast(BinaryIO, spool))
@@ -116,10 +118,22 @@ class _Form(MultiPartParser):
             raise MultiPartException("it ends before its last boundary")
 
 
-async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body's bytes, counted as they come: the Content-Length of a request may lie or be absent."""
+async def _counted(request: Request, max_bytes: int, max_s: float) -> AsyncGenerator[bytes, None]:
+    """The body's bytes, counted as they come: the Content-Length of a request may lie or be absent.
+
+    A body that trickles in would hold its place among the uploads for ever: it has as long as decoding has.
+    """
     total = 0
-    async for chunk in request.stream():
+    end = time.monotonic() + max_s
+    chunks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                chunk = await anext(chunks, None)
+        except TimeoutError as error:
+            raise Refusal(Code.UPLOAD_TIMEOUT, f"{total} bytes came within {max_s:g} s: that is the limit") from error
+        if chunk is None:
+            return
         total += len(chunk)
         if total > max_bytes:
             raise Refusal(Code.UPLOAD_TOO_LARGE, f"the upload is over {max_bytes} bytes: that is the limit")
