@@ -1,4 +1,4 @@
-"""The service behind a real nginx with the very lines of docs/operations.md: at `/` and below a path, cut off or not."""
+"""The service behind a real nginx, with the lines of docs/operations.md: at `/` and below a path, cut off or not."""
 
 import json
 import re
@@ -13,12 +13,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 from websockets.sync.client import connect
 
 from tests.audio_files import write
 from tests.conftest import ROOT
 from tests.live_server import LiveServer, bare, eventually, live_server, receive, send, until
-from tests.synth import low_high, pcm16
+from tests.synth import low_high, pcm16, write_wav
+from tests.test_page import ALLOW, CHROMIUM
 from tests.virtual_mic import fake_portaudio
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -180,3 +182,33 @@ def check_events(client: httpx.Client, root: str) -> None:
         onset = next(message for message in told if message["type"] == "event")
         assert (onset["label"], onset["phase"], onset["source"]) == ("low", "onset", "stage")
     assert client.delete(f"{root}/v1/sources/stage").status_code == 204
+
+
+def test_the_page_works_behind_nginx_below_a_path(
+    toy_path: Path, tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} does not exist, so the page cannot be tested: apt-get install chromium")
+    sound = write_wav(tmp_path / "tones.wav", low_high(48_000), 48_000)
+    flags = ["--no-sandbox", "--disable-gpu", f"--host-resolver-rules=MAP {NAME} 127.0.0.1", ALLOW]
+    flags += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={sound}"]
+    with (
+        live_server(model=toy_path, allowed_hosts=NAME, token=TOKEN) as server,
+        behind("below a path, cut off", server, tmp_path, certificate) as (_, root, _),
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=flags)
+        page = browser.new_context(ignore_https_errors=True).new_page()
+        page.set_default_timeout(20_000)
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.goto(root.replace("127.0.0.1", NAME))  # without the last `/`
+        page.fill("#token", TOKEN)
+        page.press("#token", "Enter")
+        page.click("#listen")
+        page.wait_for_selector('.stage-names [data-label="low"]')
+        page.click("#listen")
+        page.set_input_files("#file", sound)
+        page.wait_for_selector("#timeline .lane")
+        browser.close()
+    assert [text for text in complaints if "401" not in text] == []  # the one before the token
