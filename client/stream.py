@@ -20,16 +20,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
 from client.backlog import Backlog, Item
+from client.dial import StreamError, dialled, stream_address, why_closed
 
 Message = dict[str, Any]
 
+__all__ = ["Stream", "StreamError", "connect", "stream_address"]
+
 PROTOCOL = 1
-PATH = "/v1/stream"
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 BUFFER_S = 30.0  # of audio that is kept until the server has heard it
 FIRST_WAIT_S = 0.25  # before the second try to come back; doubled with each, up to
 LONGEST_WAIT_S = 10.0
@@ -37,15 +37,6 @@ FINAL_CLOSES = frozenset({1000, 4400, 4401, 4403, 4404, 4408, 4409, 4413, 4415, 
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_f32le": 4}
 
 Dial = Callable[[], Awaitable[ClientConnection]]
-
-
-class StreamError(Exception):
-    """The service refused or ended the session: its code, its sentence, and whether trying again may help."""
-
-    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retryable = retryable
 
 
 class Stream:
@@ -171,7 +162,7 @@ class Stream:
         resume = self.started.get("resume")
         code = closed.rcvd.code if closed.rcvd else 1006
         if resume is None or code in FINAL_CLOSES:
-            raise _closed(closed) from closed
+            raise why_closed(closed) from closed
         if self._returning is None:
             self._returning = asyncio.create_task(self._return(resume))
 
@@ -195,7 +186,7 @@ class Stream:
                     raise
             except ConnectionClosed as error:
                 if error.rcvd is not None and error.rcvd.code in FINAL_CLOSES:
-                    raise _closed(error) from error
+                    raise why_closed(error) from error
             except TimeoutError:
                 pass  # so is the wait below
             wait_s = min(self._first_wait_s * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1)
@@ -251,7 +242,7 @@ class Stream:
             self.ready = json.loads(await socket.recv())
             await socket.send(json.dumps({"type": "start", **self._start}))
         except ConnectionClosed as error:
-            raise _closed(error) from error
+            raise why_closed(error) from error
         while (message := await self._step()) is not None:
             if isinstance(message, dict) and message["type"] == "started":
                 self.started = message
@@ -296,47 +287,10 @@ async def connect(
     start |= {name: value for name, value in given.items() if value is not None}
     backlog = Backlog(SAMPLE_BYTES.get(encoding, 1) * channels, round(buffer_s * sample_rate))
     waits = (source or {}).get("kind") == "file"
-    stream = Stream(lambda: _dialled(address, token), start, backlog, waits=waits, first_wait_s=first_wait_s)
-    async with await _dialled(address, token) as socket:
+    stream = Stream(lambda: dialled(address, token), start, backlog, waits=waits, first_wait_s=first_wait_s)
+    async with await dialled(address, token) as socket:
         await stream._open(socket)
         try:
             yield stream
         finally:
             await stream._close()
-
-
-async def _dialled(address: str, token: str | None) -> ClientConnection:
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    try:
-        return await connect_websocket(address, max_size=MAX_MESSAGE_BYTES, additional_headers=headers)
-    except InvalidStatus as error:
-        raise _refused(address, error) from error
-    except (OSError, InvalidHandshake, InvalidURI) as error:
-        raise StreamError(
-            "unreachable", f"no Spiccato service answers at {address}: {error}", retryable=True
-        ) from error
-
-
-def stream_address(url: str) -> str:
-    """`http://host:8000/` or `ws://host:8000/v1/stream` -> `ws://host:8000/v1/stream`."""
-    scheme, found, rest = url.partition("://")
-    schemes = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
-    if not found or scheme not in schemes:
-        raise StreamError("unreachable", f"{url!r} is not an address: write ws://HOST:PORT or wss://HOST:PORT")
-    rest = rest.rstrip("/")
-    return f"{schemes[scheme]}://{rest if rest.endswith(PATH) else rest + PATH}"
-
-
-def _refused(address: str, error: InvalidStatus) -> StreamError:
-    """The service's own sentence, from the answer that it gave in place of the connection."""
-    try:
-        told = json.loads(error.response.body or b"")["error"]
-        return StreamError(told["code"], f"{address}: {told['message']}", retryable=told["retryable"])
-    except (ValueError, KeyError, TypeError):  # not an answer of this service: a proxy's, or another program's
-        status = error.response.status_code
-        return StreamError("unreachable", f"no Spiccato service answers at {address}: HTTP {status}", retryable=True)
-
-
-def _closed(error: ConnectionClosed) -> StreamError:
-    code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, "")
-    return StreamError(f"closed_{code}", f"the server closed the connection ({code} {reason})".replace(" )", ")"))

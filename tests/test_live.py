@@ -1,6 +1,7 @@
 """WS /v1/stream and its neighbours on the real server: what a client sees of sessions, limits, start and stop."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from server.inbox import Dropped
 from server.stream import Stream
 from tests.live_server import (
     LiveServer,
@@ -107,6 +109,43 @@ def test_a_client_that_sends_faster_than_the_engine_hears_loses_nothing(toy_path
             assert messages[-1]["dropped_ms"] == 0
             assert bare(messages) == bare(runs[0])
             assert messages[-1]["events"] == 40
+
+
+@pytest.mark.parametrize(("policy", "dropped"), [("drop_oldest", "first"), ("drop_newest", "last")])
+def test_audio_that_comes_faster_than_it_is_heard_is_dropped_as_asked_and_told(
+    toy_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, dropped: str
+) -> None:
+    """Two seconds come while the engine does nothing; 500 ms may wait."""
+    whole = Stream.audio
+    heard, go_on = threading.Event(), threading.Event()
+
+    def held(stream: Stream, data: bytes, arrived: float) -> Any:
+        if stream.hearing.rate_hz == 48_000:
+            heard.set()
+            assert go_on.wait(30)
+        return whole(stream, data, arrived)
+
+    monkeypatch.setattr(Stream, "audio", held)
+    sound = pcm16(low_high(48_000))[: 4 * 48_000]
+    with (
+        live_server(model=toy_path, queue_ms=500) as server,
+        streaming(server, 48_000, on_overload=policy, emit={"heartbeat_s": 0.5}) as ws,
+    ):
+        for at in range(0, len(sound), 1_920):
+            ws.send(sound[at : at + 1_920])
+            if not heard.is_set():
+                assert heard.wait(30)  # the first chunk is in the engine: the rest waits
+        assert bare(stream(server, pcm16(low_high())))  # a neighbour
+        inbox = next(iter(server.service.sessions._running)).inbox
+        eventually(lambda: 71_040 in [item.what.samples for item, _ in list(inbox._items) if isinstance(item, Dropped)])
+        assert inbox.audio_bytes == 48_000
+        go_on.set()
+        send(ws, "stop")
+        messages = until(ws, "summary")
+    (gap,) = [m for m in messages if m["type"] == "gap"]
+    first = 960 if dropped == "first" else 960 + 24_000
+    assert (gap["from_sample"], gap["samples"], gap["where"], gap["reason"]) == (first, 71_040, "queue", "overload")
+    assert (messages[-1]["audio_ms"], messages[-1]["dropped_ms"], messages[-1]["gaps"]) == (2_000, 1_480, 1)
 
 
 def test_a_session_too_many_is_refused_before_the_upgrade(toy_path: Path) -> None:
