@@ -77,7 +77,7 @@ def run(wish: Wish, console: Console, bars: Progress) -> Path:
             console.print(f"warning: {error}; learning from {said}", markup=False)
         try:
             made = add(model, wish.label, family(wish, model), takes, others, given, wish.plan, wish.budget, progress)
-        except ModelError as error:
+        except ValueError as error:
             raise Refused(str(error)) from error
     save(made, out)
     tell(made, wish, console)

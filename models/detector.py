@@ -37,7 +37,6 @@ class Plan:
     batch: int = 32
     rate: float = 5e-3
     weight_decay: float = 0.01
-    dropout: float = 0.0  # share of the spikes that the block does not see in training, before the grid
     positive_weight: float = 2.0
     grid_share: float = 0.25  # of the steps, the last ones, on the int8 grid
     seed: int = 1
@@ -62,7 +61,6 @@ class Detector(nn.Module):
         hidden = len(model.layers) - 1
         own = [plan.width if index >= hidden - plan.layers else 0 for index in range(hidden)]
         self.own = [0, *own, 1]
-        self.dropout = nn.Dropout(plan.dropout)
         self.output_shift = model.layers[-1].shift
         beta = float(np.median(model.layers[-1].beta))
         self.layers = nn.ModuleList(
@@ -79,7 +77,7 @@ class Detector(nn.Module):
             if not isinstance(layer, SpikingLayer):
                 continue
             spikes = spikes if own is None else torch.cat([spikes, own], dim=2)
-            own, membranes = fused(layer.current(self.dropout(spikes)), layer.neuron)
+            own, membranes = fused(layer.current(spikes), layer.neuron)
         return membranes[..., 0]
 
     def fold(self) -> None:
@@ -123,7 +121,6 @@ def fit(
         for index in shuffled.reshape(per_epoch, -1) if per_epoch else []:
             if step == fold_at:
                 detector.fold()
-                detector.dropout.p = 0.0
                 optimiser = _optimiser(detector, plan)
             cochlea = _time_first(unpacked(examples.spikes[index], fibres))
             old = _time_first(unpacked(examples.hidden[index], sum(hidden_widths)))

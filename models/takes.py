@@ -34,6 +34,7 @@ PAUSE_FRAMES = 8  # a shorter silence does not part two notes
 SHORTEST_FRAMES = 6  # what is shorter is a click
 LONGEST_S = 3.0  # a longer note is cut
 MARGIN_FRAMES = 2  # kept before and after a note
+DECAY_FRAMES = 30  # after a note's end its tail is no rest: a rest is learned as what the instrument is not
 SHORTEST_REST_S = 0.2
 CLIPPED = 5  # neighbouring samples at full scale that make a file clipped
 FULL_SCALE = 32767 / 32768
@@ -142,7 +143,7 @@ def cut(sound: Samples) -> tuple[list[Samples], list[Samples]]:
         if stop - start < SHORTEST_FRAMES:
             continue
         rests.append(sound[before * HOP : max(before, start - MARGIN_FRAMES) * HOP])
-        before = stop + MARGIN_FRAMES
+        before = stop + DECAY_FRAMES
         pieces = math.ceil((stop - start) / longest)
         for piece in range(pieces):
             first = start + (stop - start) * piece // pieces - (MARGIN_FRAMES if piece == 0 else 0)

@@ -29,7 +29,7 @@ from models.data.scenes import FRAMES  # noqa: E402
 from models.detector import Detector, Plan  # noqa: E402
 from models.graft import Block, with_label, without_label  # noqa: E402
 from models.hearing import listen  # noqa: E402
-from models.others import PARTS, SHIPPED, Others, OthersError, read, through_ear, write  # noqa: E402
+from models.others import PARTS, SHIPPED, Others, OthersError, read, through_ear, unpacked, write  # noqa: E402
 from models.replay import Replay, onsets  # noqa: E402
 from models.takes import Take, Takes, cut, read_takes  # noqa: E402
 from tests.conftest import ORCHESTRA  # noqa: E402
@@ -172,6 +172,23 @@ def test_a_changed_weight_of_another_label_is_found(tiny: Model, with_theremin: 
 # the new one
 
 
+def test_the_engine_runs_the_block_that_was_trained(tiny: Model) -> None:
+    torch.manual_seed(2)
+    detector = Detector(tiny, Plan(width=16)).eval()
+    detector.fold()
+    assert detector.layers[0].shift != tiny.layers[0].shift  # so the threshold has to take up the difference
+    model = with_label(tiny, "theremin", "x", detector.blocks(), 0.8, 0.5)
+    spikes = through_ear_whole(tiny, np.concatenate([theremin(300.0), wood(200.0), low_high()]))
+    cochlea = unpacked(spikes, tiny.front_end.fibres)
+    old = Replay(tiny).scene(spikes, keep=True)[0][:, :10]
+    with torch.no_grad():
+        trained = detector([torch.from_numpy(one[:, None]).float() for one in (cochlea, old)])[:, 0].numpy()
+    heard = Replay(model).scene(spikes)[1][:, -1]
+    assert np.ptp(trained) > 0.1
+    # rounding moves a spike now and then: the file holds neurons divided by 1 - beta
+    assert np.mean(np.abs(heard - trained) < 0.05 * np.ptp(trained)) > 0.95
+
+
 def test_the_added_label_is_heard_and_not_on_what_it_is_not(with_theremin: Model) -> None:
     replay = Replay(with_theremin)
     mine = [theremin(220.0 * 2 ** (k / 7 + 1 / 14)) for k in range(14)]
@@ -252,12 +269,12 @@ def test_folds_share_no_file_and_hold_every_note() -> None:
 
 
 def test_a_long_recording_is_cut_at_its_silences() -> None:
-    hiss = 1e-4 * np.random.default_rng(0).standard_normal(16_000 * 6).astype(np.float32)
-    for start, seconds in ((0.5, 0.6), (1.6, 0.3), (2.4, 3.3)):
+    hiss = 1e-4 * np.random.default_rng(0).standard_normal(16_000 * 7).astype(np.float32)
+    for start, seconds in ((0.5, 0.6), (1.8, 0.3), (2.4, 3.3)):
         hiss[round(start * 16_000) :][: round(seconds * 16_000)] += tone(440, seconds)
     notes, rests = cut(hiss)
     assert [round(len(note) / 16_000, 1) for note in notes] == [0.6, 0.3, 1.7, 1.7]
-    assert [round(len(rest) / 16_000, 1) for rest in rests] == [0.5, 0.5, 0.5, 0.3]
+    assert [round(len(rest) / 16_000, 1) for rest in rests] == [0.5, 0.4, 1.0]  # without what may be a tail
 
 
 def test_every_format_is_read_and_what_is_wrong_is_told_by_name(tmp_path: Path) -> None:
