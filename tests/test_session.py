@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,58 @@ def test_interleaved_sessions_say_what_each_says_alone(order: list[int], seed: i
         client.send("stop")
         assert at[i] == len(sounds[i])
         assert bare(client.told) == alone(model, sounds[i], detect={"min_on_ms": 10 * i})
+
+
+STEPS = st.one_of(
+    st.integers(1, 40).map(lambda blocks: ("audio", blocks)),
+    st.integers(1, 40).map(lambda blocks: ("audio", blocks)),
+    st.just(("flush", {})),
+    st.integers(1, 9_000).map(lambda samples: ("gap", {"samples": samples})),
+    st.sampled_from([["low"], ["high"], ["low", "high"]]).map(
+        lambda labels: ("configure", {"detect": {"labels": labels}})
+    ),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    scripts=st.lists(st.lists(STEPS, min_size=3, max_size=12), min_size=2, max_size=12),
+    rates=st.lists(st.sampled_from([8_000, 16_000, 44_100]), min_size=12, max_size=12),
+    random=st.randoms(use_true_random=False),
+)
+def test_shuffled_sessions_with_commands_say_event_for_event_what_each_says_alone(
+    scripts: list[list[tuple[str, Any]]], rates: list[int], random: Random
+) -> None:
+    """Each has its rate, its settings, its sound; the steps of all are shuffled, those of each stay in order."""
+    model = toy_model()
+
+    def begin(i: int) -> Client:
+        return Client(model, rates[i], detect={"min_on_ms": 15 * i}, emit={"updates_hz": 10 * (i % 2)})
+
+    def step(client: Client, i: int, at: int) -> None:
+        what, given = scripts[i][at]
+        if what == "audio":
+            sound = pcm16(np.roll(low_high(rates[i]), 977 * i))
+            start = 2 * (sum(n for kind, n in scripts[i][:at] if kind == "audio") * rates[i] // 100 % (len(sound) // 2))
+            client.hear((sound[start:] + sound)[: given * rates[i] // 100 * 2], 10**6)
+        else:
+            client.send(what, **given)
+
+    together = [begin(i) for i in range(len(scripts))]
+    done = [0] * len(scripts)
+    order = [i for i, script in enumerate(scripts) for _ in script]
+    random.shuffle(order)
+    for i in order:
+        step(together[i], i, done[i])
+        done[i] += 1
+    for i, client in enumerate(together):
+        alone = begin(i)
+        for at in range(len(scripts[i])):
+            step(alone, i, at)
+        for one in (alone, client):
+            one.send("stop")
+        assert bare(client.told) == bare(alone.told)
+        assert client.of("summary")[0]["labels"] == alone.of("summary")[0]["labels"]
 
 
 def test_events_are_on_the_clock_of_the_declared_rate(toy: Model) -> None:
