@@ -381,6 +381,19 @@ def test_a_live_source_that_stalls_has_its_labels_closed_and_is_told_when_it_com
     assert again["utc_onset"].startswith("2026-01-02T03:04:08")  # 0.5 s of sound and 2.5 s of nothing later
 
 
+def test_the_time_without_a_connection_is_no_stall_no_idling_and_no_rate(toy: Model) -> None:
+    client = Client(toy, source={"kind": "browser"})
+    client.hear(pcm16(tone(200, 0.5)))
+    client.clock.now += 100
+    (resumed,) = client.keep(client.session.resumed())
+    assert (resumed["type"], resumed["sample"]) == ("resumed", 8_000)
+    assert client.keep(client.session.tick(client.clock.now + 1)) == []
+    client.hear(pcm16(tone(200, 5)))
+    client.send("stop")
+    assert {out["type"] for out in client.told if isinstance(out, dict)} & {"warning", "source", "error"} == set()
+    assert [(e["phase"], e["reason"]) for e in client.of("event")] == [("onset", None), ("offset", "stop")]
+
+
 def test_a_file_may_wait(toy: Model) -> None:
     client = Client(toy, source={"kind": "file", "name": "x.wav"})
     client.hear(pcm16(tone(200, 0.5)))
