@@ -107,22 +107,19 @@ class EventStream(Response):
 
 async def _tell(send: Send, subscriber: Subscriber) -> None:
     await send(_body(f"retry: {RETRY_MS}\n\n"))
-    pending = asyncio.ensure_future(subscriber.next())
-    try:
-        while True:
-            done, _ = await asyncio.wait({pending}, timeout=COMMENT_S)
-            if not done:
-                await send(_body(": alive\n\n"))
-                continue
-            if (published := pending.result()) is None:
-                await send(_body("", more=False))
-                return
-            pending = asyncio.ensure_future(subscriber.next())
-            if isinstance(published.data, str):
-                number = "" if published.number is None else f"id: {published.number}\n"
-                await send(_body(f"{number}data: {published.data}\n\n"))
-    finally:
-        pending.cancel()
+    while True:
+        try:
+            async with asyncio.timeout(COMMENT_S):
+                published = await subscriber.next()
+        except TimeoutError:
+            await send(_body(": alive\n\n"))
+            continue
+        if published is None:
+            await send(_body("", more=False))
+            return
+        if isinstance(published.data, str):
+            number = "" if published.number is None else f"id: {published.number}\n"
+            await send(_body(f"{number}data: {published.data}\n\n"))
 
 
 async def _until_gone(receive: Receive) -> None:
