@@ -96,6 +96,8 @@ def card(path: Path) -> str:
                 ),
             ],
         ),
+        *_calibration(trained.get("calibration")),
+        *_further(figures.get("further")),
         "False onsets by label: " + (", ".join(f"{k} {v}" for k, v in false["labels"].items()) or "none") + ".",
         "### Each label",
         _table(
@@ -159,6 +161,81 @@ LIMITS = """\
 * `voice` is singing. Speech is trained to be no label. Cor anglais, bass clarinet, contrabassoon, mandolin, electric
   piano, timpani and other percussion belong to no label and were left out.
 * Below about -70 dBFS the engine's gate keeps the gain; quieter sounds are not heard."""
+
+
+def _calibration(told: dict[str, Any] | None) -> list[str]:
+    """What each budget of false onsets would buy; models before 1.1 do not tell."""
+    if told is None:
+        return []
+    chosen = told["chosen"]
+    return [
+        "### Thresholds",
+        f"Set on {told['clips']} clips and {told['hours_of_noise_and_speech']} h of noise and speech of the calibration"
+        " half, to the budget in bold; the table is of those same clips, so it flatters, the more the lower the budget."
+        " `spiccato calibrate` sets another.",
+        _table(
+            ("budget an hour and label", "false onsets", "recall", "precision", "F1", "labels that never turn on"),
+            [
+                (
+                    _budget(row, bold=row["budget_per_hour"] == chosen["budget_per_hour"]),
+                    row["false_onsets_per_hour"],
+                    *(f"{row[key]} %" for key in ("recall", "precision", "f1")),
+                    ", ".join(row["silent"]) or "none",
+                )
+                for row in _with(told["curve"], chosen)
+            ],
+        ),
+    ]
+
+
+def _with(curve: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:
+    """The curve from the greatest budget down, the chosen point among it."""
+    rows = {row["budget_per_hour"]: row for row in [*curve, chosen]}
+    return [rows[budget] for budget in sorted(rows, key=lambda budget: -budget if budget is not None else -1e9)]
+
+
+def _budget(row: dict[str, Any], bold: bool) -> str:
+    text = "none: the best F1" if row["budget_per_hour"] is None else f"{row['budget_per_hour']:g}"
+    return f"**{text}**" if bold else text
+
+
+def _further(told: dict[str, Any] | None) -> list[str]:
+    """What `spiccato evaluate` measures besides, on the report half."""
+    if told is None or not told["clips"]:
+        return []
+    low, high = told["balanced_accuracy_interval95"]
+    work = told["operations_per_s"]
+    events = [
+        (f"F1 of events within {ms} ms, {what}", _share(row[key]["f1"]))
+        for ms, row in told["event_f1"].items()
+        for key, what in (("onset", "onsets"), ("onset_offset", "onsets and offsets"))
+    ]
+    return [
+        "Measured besides, as `spiccato evaluate` does (`docs/models.md`):",
+        _table(
+            ("figure", "value"),
+            [
+                (
+                    "balanced accuracy after 1 s, 95 % interval over physical instruments",
+                    f"{_share(told['balanced_accuracy'])}, {_share(low)} to {_share(high)}",
+                ),
+                ("of one random piece of 300 ms, heard alone", _share(told["balanced_accuracy_300_ms_pieces"])),
+                ("family, after 1 s", _share(told["family_accuracy"])),
+                ("mean average precision", _share(told["macro_average_precision"])),
+                *events,
+                (
+                    "synaptic operations a second",
+                    f"{work['effective_accumulates'] / 1e6:.1f} million effective accumulates of"
+                    f" {work['dense_synaptic_operations'] / 1e6:.1f} million; YAMNet"
+                    f" {work['yamnet_multiplies'][0] / 1e6:.0f} million multiplies",
+                ),
+            ],
+        ),
+    ]
+
+
+def _share(value: float) -> str:
+    return f"{100.0 * value:.1f} %"
 
 
 def _by_number(row: dict[str, float]) -> list[tuple[str, float]]:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 SHIPPED_MODEL = Path(__file__).parent / "weights" / "orchestra.safetensors"
 BUDGET = 20.0  # false onsets an hour of an added label
+FALSE_ONSETS_HELP = "False onsets an hour of each label, on noise and speech, that the thresholds keep to. [default: 8]"
 TRAIN_EXTRA = "training needs the train extra ({missing} is not installed): pip install 'spiccato[train]'"
 
 
@@ -42,6 +43,9 @@ def train(
     shift_decays: Annotated[
         bool, typer.Option("--shift-decays", help="Decays of the form 1 - 2^-k, for chips that decay by shifting.")
     ] = False,
+    false_onsets: Annotated[
+        float | None, typer.Option("--false-onsets-per-hour", min=0.0, help=FALSE_ONSETS_HELP)
+    ] = None,
     compute: Annotated[
         str, typer.Option("--device", help="`cpu`, `cuda`, or `auto`: a GPU where there is one.")
     ] = "auto",
@@ -86,6 +90,7 @@ def train(
     if not data or out is None:
         raise typer.BadParameter("needs --data DIR and --out FILE, or --add NAME and --from FOLDER")
     try:
+        from models.calibrate import BUDGET as DEFAULT_FALSE_ONSETS
         from models.checkpoint import CheckpointError
         from models.data.recording import CorpusError
         from models.data.render import SOUNDFONTS
@@ -121,6 +126,7 @@ def train(
                 progress=lambda done, total: progress.update(task, completed=done, total=total, visible=done < total),
                 run=Run(folder, patience),
                 device=device,
+                budget=DEFAULT_FALSE_ONSETS if false_onsets is None else false_onsets,
             )
     except (FileNotFoundError, CorpusError, CheckpointError, RunError) as error:
         raise typer.BadParameter(str(error)) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.latch import LatchSettings
 from engine.weights import Model
-from models.calibrate import thresholds
+from models.calibrate import BUDGET, calibrated
 from models.data.bank import build
 from models.data.corpus import Clip, Progress, read_corpora
 from models.data.ensemble import Ensemble
@@ -19,6 +19,7 @@ from models.data.scores import CORPUS, find_scores
 from models.data.shelf import some_scores
 from models.evaluate import evaluate
 from models.export import model_of
+from models.further import further
 from models.hearing import hear
 from models.run import Run, identity
 from models.train import Recipe, fit
@@ -37,10 +38,12 @@ def make(
     progress: Progress = lambda done, total: None,
     run: Run | None = None,
     device: str = "cpu",
+    budget: float | None = BUDGET,
 ) -> Model:
     """Read, render, train, calibrate, evaluate. The same folders, soundfonts, recipe and machine give the same bytes.
 
-    `progress` is told of the recordings that are decoded. `run` keeps checkpoints and a log, and goes on from them.
+    `progress` is told of the recordings that are decoded. budget: false onsets an hour for each label. `run` keeps
+    checkpoints and a log, and goes on from them.
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     clips = read_corpora(folders, progress=progress)
@@ -60,7 +63,7 @@ def make(
     if run is not None and run.best:
         report(f"best epoch on libraries left out: {run.best['epoch']} of {recipe.epochs}")
     report("calibrating and evaluating")
-    model = finished(model, clips, recipe)
+    model = finished(model, clips, recipe, budget)
     if run is not None:
         model = replace(model, trained={**model.trained, "best_epoch": run.best})
     return model
@@ -74,18 +77,25 @@ def stage_of(clips: Sequence[Clip], recipe: Recipe) -> Stage:
     return Stage(clips, Ensemble(clips, scores), recipe.score_share, recipe.stretch_share)
 
 
-def finished(model: Model, clips: list[Clip], recipe: Recipe) -> Model:
+def finished(model: Model, clips: list[Clip], recipe: Recipe, budget: float | None = BUDGET) -> Model:
     """The model with thresholds from the calibration half and figures from the other."""
+    trained = {"recipe": recipe.to_dict(), "data": described(clips)}
+    return judged(replace(model, trained=trained), clips, budget)
+
+
+def judged(model: Model, clips: Sequence[Clip], budget: float | None) -> Model:
+    """The same network with new thresholds, to `budget` false onsets an hour, and figures for them."""
     known = [clip for clip in clips if clip.part == "calibrate"]
-    on, off = thresholds(
+    on, off, calibration = calibrated(
         hear(model, [clip for clip in known if clip.label in LABELS]),
         hear(model, [clip for clip in known if clip.label not in LABELS]),
+        budget,
     )
     model = replace(model, on=tuple(on), off=tuple(off))
     settings = LatchSettings(on=model.on, off=model.off, enabled=(True,) * len(on))
-    figures = evaluate(model, [clip for clip in clips if clip.part == "report"], settings)
-    trained = {"recipe": recipe.to_dict(), "data": described(clips), "figures": figures}
-    return replace(model, trained=trained)
+    report = [clip for clip in clips if clip.part == "report"]
+    figures = {**evaluate(model, report, settings), "further": further(model, report)}
+    return replace(model, trained={**model.trained, "calibration": calibration, "figures": figures})
 
 
 def described(clips: list[Clip]) -> dict[str, Any]:

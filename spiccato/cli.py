@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from models.calibrate_cli import calibrate
 from models.cli import train
 from models.data_cli import app as data_app
 from server.roles import Role
@@ -291,6 +292,7 @@ def evaluate(
 
 
 app.command()(train)
+app.command()(calibrate)
 app.add_typer(data_app)
 
 
