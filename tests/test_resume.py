@@ -208,14 +208,14 @@ def test_sessions_are_told_before_the_server_stops_and_may_end_themselves(toy_pa
         return deadline_ms, until(ws, "summary")[-2]["reason"], closing(ws)
 
     with ThreadPoolExecutor(2) as pool, ExitStack() as sockets:
-        with live_server(model=toy_path, drain_ms=300) as server:
+        with live_server(model=toy_path, drain_ms=2_000) as server:
             leaving, staying = (sockets.enter_context(streaming(server)) for _ in range(2))
             for ws in (leaving, staying):
                 ws.send(pcm16(tone(200, 0.5)))
                 until(ws, "event")
             left, stayed = pool.submit(drained, leaving, stops=True), pool.submit(drained, staying, stops=False)
-        assert left.result(10) == (300, "stop", 1000)
-        assert stayed.result(10) == (300, "shutdown", 1001)
+        assert left.result(10) == (2_000, "stop", 1000)
+        assert stayed.result(10) == (2_000, "shutdown", 1001)
 
 
 def test_a_reader_that_never_reads_harms_only_itself(toy_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
