@@ -221,7 +221,7 @@ def test_a_hostile_file_is_refused_in_bounded_memory_while_a_live_session_goes_o
 
 def test_a_damaged_file_is_heard_or_refused_and_never_a_fault_of_ours(target: LiveServer, tmp_path: Path) -> None:
     codes = {}
-    for name, data in damaged(tmp_path, each=30):
+    for name, data in damaged(tmp_path, each=18):
         answer = post(target, data)
         codes[name] = answer.status_code
         if answer.status_code != 200:

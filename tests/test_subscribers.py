@@ -238,6 +238,28 @@ def test_a_reader_that_never_reads_is_cut_off_and_harms_nobody(how: str, monkeyp
     in_loop(scenario)
 
 
+def test_who_connects_and_never_says_what_it_wants_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "HEAD_S", 0.2)
+
+    async def scenario(hub: Hub, host: str, port: int) -> None:
+        async with sse(host, port) as patient:  # its headers came: it may stay
+            for said in (
+                b"",
+                b"GET /v1/events/stream HTTP/1.1\r\nHost: a\r\nX: ",
+                b"GET /none HTTP/1.1\r\nHost: a\r\n\r\nG",
+            ):
+                reader, writer = await asyncio.open_connection(host, port)
+                writer.write(said)
+                with contextlib.suppress(ConnectionResetError):
+                    await asyncio.wait_for(reader.read(), 5)
+                writer.close()
+            await patient.message()
+            hub.publish("stage", event(1))
+            assert (await patient.told())["event_id"] == "1"
+
+    in_loop(scenario)
+
+
 def test_of_telemetry_a_slow_reader_gets_the_latest_and_of_updates_too() -> None:
     hub = Hub()
     slow = hub.subscribe()
