@@ -120,8 +120,8 @@ def test_what_comes_out_and_what_was_dropped_are_all_that_came_in_its_order(
                 if (got := await inbox.get(0)) is not None:
                     out.append(got[0])
             elif isinstance(step, int):
-                await inbox.put(bytes([len(came) % 256]) * step)
-                came += [len(came) % 256] * step
+                await inbox.put(bytes([len(came) % 60]) * step)
+                came += [len(came) % 60] * step
             else:
                 await inbox.put(step)
                 came.append(step)
@@ -156,6 +156,20 @@ def test_the_policy_says_which_audio_is_dropped_and_never_text(policy: str, left
         (dropped,) = [item for item in items if isinstance(item, Dropped)]
         assert (dropped.what.samples, items.index("text")) == (2, 1 if policy == "drop_oldest" else 2)
         assert await inbox.get(0) is None
+
+    run(test())
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
+def test_a_message_that_cannot_be_used_is_never_dropped_so_that_it_is_told(policy: str) -> None:
+    async def test() -> None:
+        inbox = Inbox(2)
+        inbox.policy, inbox.samples_of = policy, samples_of  # type: ignore[assignment]
+        for message in (b"?1", b"?2", b"ab"):
+            await inbox.put(message)
+        items = [(await inbox.get(1) or ("", 0))[0] for _ in range(3)]
+        assert items[:2] == [b"?1", b"?2"]
+        assert isinstance(items[2], Dropped)
 
     run(test())
 
