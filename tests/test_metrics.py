@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.headers import request_id
 from server.logs import Json, Text
 from server.meter import Histogram, Meter, Meters
+from tests.conftest import ROOT
 from tests.live_server import LiveServer, eventually, live_server, receive, send, stream, streaming, until
 from tests.synth import low_high, pcm16
 
@@ -84,6 +85,14 @@ def test_no_name_from_outside_becomes_a_label(server: LiveServer) -> None:
     text = httpx.get(f"{server.url}/metrics").text
     assert "from-outside" not in text
     assert len(text.splitlines()) < 250
+
+
+def test_every_metric_is_documented(server: LiveServer) -> None:
+    documents = (ROOT / "docs" / "operations.md").read_text()
+    names = {re.sub(r"(_bucket|_count|_sum|_created)?(\{.*)?$", "", name) for name in told(server)}
+    ours = {name for name in names if name.startswith("spiccato_")}
+    assert len(ours) > 15
+    assert {name for name in ours if f"`{name}" not in documents} == set()
 
 
 def test_a_histogram_counts_what_lies_at_or_below_each_edge() -> None:
