@@ -25,7 +25,7 @@ FRONT_END = FrontEnd(fibre_gains=(0.5, 1.0, 2.0))
 def folded() -> SpikingNetwork:
     """A network whose normalisation has seen spikes and which was then folded; its weights are random."""
     torch.manual_seed(5)
-    network = SpikingNetwork(FRONT_END.fibres, (32, 24), len(LABELS), output_beta=0.95, dropout=0.0)
+    network = SpikingNetwork(FRONT_END.fibres, (48, 24), len(LABELS), output_beta=0.95, dropout=0.0)
     for _ in range(60):
         network((torch.rand(20, 4, FRONT_END.fibres) < 0.1).float())
     network.fold()
