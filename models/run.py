@@ -9,6 +9,7 @@ curves.png      its picture, at the end
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -103,6 +104,7 @@ class Run(Watch):
         self._log.write(training.step, "epoch", {"epoch": epoch + 1, **values})
         if over:
             self._go_back(training)
+        self._written = -math.inf  # an epoch is worth keeping at once
         return over
 
     def ended(self, training: Training) -> None:
