@@ -205,7 +205,7 @@ class Lagged(Out):
     type: Literal["lagged"] = "lagged"
     from_seq: int
     to_seq: int
-    policy: Literal["latest"] = "latest"
+    policy: Literal["latest", "cut_off", "replay_limit"] = "latest"  # the last two: of a subscriber, numbers on the bus
 
 
 class Draining(Out):

@@ -4,7 +4,8 @@ import asyncio
 import json
 from typing import Any
 
-from server.hub import QUEUE_MESSAGES, TELEMETRY_ROOM, Hub, Subscriber
+from server.hub import QUEUE_MESSAGES, TELEMETRY_ROOM, Hub, Subscriber, lagged
+from server.protocol import Lagged
 
 
 def event(number: int, phase: str = "onset") -> dict[str, Any]:
@@ -82,3 +83,9 @@ def test_after_unsubscribing_nothing_is_kept() -> None:
     hub.unsubscribe(gone)
     hub.publish("left", event(1))
     assert waiting(gone) == []
+
+
+def test_what_a_reader_is_told_that_it_missed_fits_the_published_schema() -> None:
+    for policy in ("cut_off", "replay_limit"):
+        told = Lagged.model_validate_json(lagged(7, 9, policy))
+        assert (told.from_seq, told.to_seq, told.policy) == (7, 9, policy)
