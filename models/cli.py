@@ -35,7 +35,7 @@ def train(
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(min=1, help="Epochs without a better loss on left-out libraries that end the first part early."),
+        typer.Option(min=1, help="Epochs without a better accuracy on left-out libraries that end a part early."),
     ] = None,
     variant: Annotated[
         str, typer.Option(help="Hidden layers: `shared` by all labels, or a `bank` of a network for each.")

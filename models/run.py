@@ -36,7 +36,7 @@ class RunError(ValueError):
 
 
 class Run(Watch):
-    """Give it to `make`. patience: epochs without a better validation loss after which a part of the schedule ends."""
+    """Give it to `make`. patience: epochs without a better validation accuracy that end a part of the schedule."""
 
     def __init__(self, folder: Path, patience: int | None = None, every_s: float = CHECKPOINT_S) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Run(Watch):
         self._validation: Bank | None = None
         self._device = "cpu"
         self._log: RunLog | None = None
-        self._best: dict[str, Any] = {}  # epoch, loss, and since: epochs without a better one
+        self._best: dict[str, Any] = {}  # epoch, accuracy, and since: epochs without a better one
 
     def open(self, recipe: Recipe, data: dict[str, Any], device: str) -> None:
         """Make the folder this run's. Raises RunError, which names what differs, if it is another's."""
@@ -117,11 +117,12 @@ class Run(Watch):
 
     @property
     def best(self) -> dict[str, Any]:
-        """The epoch with the least validation loss: its number, loss, accuracy and F1; empty if none was measured."""
-        told = [row for row in rows(self.folder) if row["kind"] == "epoch" and "validation_loss" in row]
+        """The epoch with the greatest validation accuracy, with its loss and F1; empty if none was measured. Not the
+        least loss: that wanders while the accuracy rises (`docs/models.md`)."""
+        told = [row for row in rows(self.folder) if row["kind"] == "epoch" and "validation_accuracy" in row]
         if not told:
             return {}
-        row = min(told, key=lambda row: row["validation_loss"])
+        row = max(told, key=lambda row: row["validation_accuracy"])
         return {"epoch": row["epoch"]} | {name: round(row[name], 4) for name in row if name.startswith("validation_")}
 
     def _judge(self, training: Training, epoch: int, values: dict[str, float]) -> bool:
@@ -129,8 +130,8 @@ class Run(Watch):
         if self.patience is None:
             return False
         part = "grid" if training.network.folded else "float"
-        if self._best.get("part") != part or values["validation_loss"] < self._best["loss"]:
-            self._best = {"part": part, "epoch": epoch, "loss": values["validation_loss"], "since": 0}
+        if self._best.get("part") != part or values["validation_accuracy"] > self._best["accuracy"]:
+            self._best = {"part": part, "epoch": epoch, "accuracy": values["validation_accuracy"], "since": 0}
             checkpoint.write(self.folder / "best.pt", training.state())
         else:
             self._best["since"] += 1

@@ -87,11 +87,15 @@ def weights(network: SpikingNetwork) -> bytes:
 def test_a_killed_run_ends_with_the_weights_and_the_log_of_an_undisturbed_run(
     bank: Bank, tmp_path: Path, patience: int | None, kills: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    epochs = {3: 0.5, 6: 0.7, 9: 0.6}  # validation losses by steps done: with patience 1 the float part ends at step 6
+    epochs = {
+        3: 0.5,
+        6: 0.4,
+        9: 0.45,
+    }  # validation accuracies by steps done: with patience 1 the float part ends at step 6
     monkeypatch.setattr(
         run_module,
         "measure",
-        lambda network, *_: {"validation_loss": epochs[current["step"]], "validation_accuracy": 0.5},
+        lambda network, *_: {"validation_loss": 0.5, "validation_accuracy": epochs[current["step"]]},
     )
     current = {"step": 0}
     remember = Run.epoch_ended
@@ -194,7 +198,7 @@ def test_the_log_tells_loss_rates_and_validation_and_tensorboard_reads_the_same(
         assert [event.value for event in events.Scalars(f"epoch/{name}")] == pytest.approx(
             [row[name] for row in epochs]
         )
-    assert run.best["epoch"] == min(epochs, key=lambda row: row["validation_loss"])["epoch"]
+    assert run.best["epoch"] == max(epochs, key=lambda row: row["validation_accuracy"])["epoch"]
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["recipe"]["hidden"] == [12]
     assert settings["versions"]["torch"] == torch.__version__
