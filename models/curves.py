@@ -34,10 +34,11 @@ def draw(folder: Path, best: int | None) -> Path:
     axes[1][1].set_yscale("log")
     axis = axes[0][1]
     for name in _names(epochs, ("validation",)):
-        axis.plot([row["epoch"] for row in epochs], [row[name] for row in epochs], marker="o", label=name)
+        if name != "validation_loss":
+            axis.plot([row["epoch"] for row in epochs], [row[name] for row in epochs], marker="o", label=name)
     if best is not None:
         axis.axvline(best, color="grey", linestyle=":", label=f"best epoch, {best}")
-    axis.set(title="scenes of libraries left out", xlabel="epoch")
+    axis.set(title="frames of libraries left out, 0 to 1", xlabel="epoch")
     if axis.lines:
         axis.legend(fontsize="small")
     path = folder / CURVES
