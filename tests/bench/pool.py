@@ -7,14 +7,14 @@ from engine.weights import Model
 from tests.bench.subjects import sound
 from tests.bench.timing import Run, Times, compete
 
-FRAMES_A_RUN = 10_000
-FEWEST_CALLS, MOST_CALLS = 25, 200  # hops of music before each stream begins it again
+MOST_CALLS = 200  # hops of music before each stream begins it again, with a click that no music has
+MOST_FRAMES = 250_000  # of all streams in a run: their sound is 160 MB
 
 
 def pool_run(model: Model, streams: int) -> Run:
     """`streams` streams of music, each at another place of it; one hop for each of them a call, as live audio comes."""
     hop = model.front_end.hop_samples
-    calls = min(MOST_CALLS, max(FEWEST_CALLS, FRAMES_A_RUN // streams))
+    calls = min(MOST_CALLS, MOST_FRAMES // streams)
     music = sound(10.0)
     starts = np.random.default_rng(3).integers(0, len(music) - calls * hop, streams)
     blocks = np.stack([music[start : start + calls * hop].reshape(calls, hop) for start in starts], axis=1).copy()
