@@ -80,6 +80,13 @@ def train(
     - `spiccato train --add theremin --from my-theremin/` - then `spiccato serve --model orchestra+theremin.safetensors`
     """
     if label is not None:
+        of_a_whole_model = {
+            "--run": run, "--patience": patience, "--variant": variant != "shared", "--shift-decays": shift_decays,
+            "--no-soundfonts": not soundfonts, "--device": compute != "auto",
+            "--false-onsets-per-hour": false_onsets is not None,
+        }  # fmt: skip
+        if wrong := [name for name, value in of_a_whole_model.items() if value]:
+            raise typer.BadParameter(f"{', '.join(wrong)}: not with --add, which trains one small detector (--budget)")
         _add(
             label, source, base or SHIPPED_MODEL, out, family, replacing, negatives, data, budget, seed, scenes, epochs
         )

@@ -22,7 +22,7 @@ from models.export import OUTPUT_SHIFT, layer_of
 from models.graft import Block
 from models.networks import SpikingLayer, fused
 from models.others import unpacked
-from models.train import schedule
+from models.train import optimiser_of, schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +114,14 @@ def fit(
     steps = steps_of(len(rows), plan)
     per_epoch = steps // plan.epochs
     fold_at = min(round(steps * (1.0 - plan.grid_share)), steps - 1)
-    optimiser = _optimiser(detector, plan)
+    optimiser = optimiser_of(detector, plan.weight_decay, plan.rate)
     step = 0
     for _ in range(plan.epochs):
         shuffled = order.permutation(rows)[: per_epoch * plan.batch]
         for index in shuffled.reshape(per_epoch, -1) if per_epoch else []:
             if step == fold_at:
                 detector.fold()
-                optimiser = _optimiser(detector, plan)
+                optimiser = optimiser_of(detector, plan.weight_decay, plan.rate)
             cochlea = _time_first(unpacked(examples.spikes[index], fibres))
             old = _time_first(unpacked(examples.hidden[index], sum(hidden_widths)))
             membranes = detector([cochlea, *torch.split(old, hidden_widths, dim=2)])
@@ -160,23 +160,3 @@ def loss_of(membranes: Tensor, truth: Tensor, plan: Plan) -> Tensor:
 
 def _time_first(bits: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(bits.transpose(1, 0, 2))).float()
-
-
-def _optimiser(detector: Detector, plan: Plan) -> torch.optim.AdamW:
-    """As in `train.py`: weights decay, norms, biases and betas do not, and betas move a tenth as fast."""
-    weights, betas, others = [], [], []
-    for name, parameter in detector.named_parameters():
-        if name.endswith("neuron.beta"):
-            betas.append(parameter)
-        elif name.endswith(".weight") and parameter.ndim == 2:
-            weights.append(parameter)
-        else:
-            others.append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": weights, "weight_decay": plan.weight_decay, "share": 1.0},
-            {"params": others, "weight_decay": 0.0, "share": 1.0},
-            {"params": betas, "weight_decay": 0.0, "share": 0.1},
-        ],
-        lr=plan.rate,
-    )

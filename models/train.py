@@ -67,14 +67,14 @@ class Training:
     def __init__(self, network: SpikingNetwork, recipe: Recipe) -> None:
         self.network = network
         self.recipe = recipe
-        self.optimiser = _optimiser(network, recipe)
+        self.optimiser = optimiser_of(network, recipe.weight_decay, recipe.rate)
         self.step = 0  # steps done
         self.sums: dict[str, float] = {}  # of what each step told, since the epoch's start
 
     def fold(self) -> None:
         self.network.fold()
         self.network.dropout.p = 0.0
-        self.optimiser = _optimiser(self.network, self.recipe)
+        self.optimiser = optimiser_of(self.network, self.recipe.weight_decay, self.recipe.rate)
 
     def add(self, told: dict[str, float]) -> None:
         for name, value in {**told, "steps": 1.0}.items():
@@ -246,7 +246,7 @@ def _rate_penalty(hidden: list[Tensor]) -> Tensor:
     return (functional.relu(low - rates) + functional.relu(rates - high)).sum()
 
 
-def _optimiser(network: SpikingNetwork, recipe: Recipe) -> torch.optim.AdamW:
+def optimiser_of(network: torch.nn.Module, weight_decay: float, rate: float) -> torch.optim.AdamW:
     """Weights decay; norms, biases and the neurons' betas do not, and betas move a tenth as fast."""
     weights, betas, others = [], [], []
     for name, parameter in network.named_parameters():
@@ -260,9 +260,9 @@ def _optimiser(network: SpikingNetwork, recipe: Recipe) -> torch.optim.AdamW:
             others.append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": weights, "weight_decay": recipe.weight_decay, "share": 1.0},
+            {"params": weights, "weight_decay": weight_decay, "share": 1.0},
             {"params": others, "weight_decay": 0.0, "share": 1.0},
             {"params": betas, "weight_decay": 0.0, "share": 0.1},
         ],
-        lr=recipe.rate,
+        lr=rate,
     )

@@ -378,6 +378,11 @@ def test_the_command_writes_a_model_says_how_good_it_is_and_what_was_wrong(
         (("--add", "theremin", "--from", "notes", "--out", ORCHESTRA), "among the shipped models"),
         (("--add", "theremin", "--from", "notes", "--model", "notes/0.wav"), "not a Spiccato model file"),
         (("--from", "notes", "--out", "x.safetensors"), "--from: only with --add"),
+        (("--add", "theremin", "--from", "notes", "--patience", "3"), "--patience: not with --add"),
+        (
+            ("--add", "theremin", "--from", "notes", "--variant", "bank", "--no-soundfonts"),
+            "--variant, --no-soundfonts",
+        ),
         (("--out", "x.safetensors"), "needs --data DIR and --out FILE"),
     ],
 )
