@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from server import commands as c
 from server.errors import Close, Code, Refusal
 from server.inbox import Dropped, Inbox, Item
 from server.meter import Meter
-from server.outbox import Outbox, Told, encoded
+from server.outbox import TELEMETRY, Outbox, Told, encoded
 from server.session import Out, Session
 from server.settings import Settings
 
@@ -33,7 +33,15 @@ class Connected(Protocol):
 
 
 class Conversation:
-    def __init__(self, session: Session, settings: Settings, executor: Executor, secret: str, meter: Meter) -> None:
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        executor: Executor,
+        secret: str,
+        meter: Meter,
+        tell: Callable[[str, dict[str, Any]], None] = lambda source, message: None,
+    ) -> None:
         self.session = session
         self.meter = meter
         self.secret = secret  # that a client shows to resume
@@ -44,6 +52,7 @@ class Conversation:
         self._gone_at = 0.0  # when the connection was lost
         self._settings = settings
         self._executor = executor
+        self._tell = tell  # is given the source's name and each message that is no telemetry
 
     async def run(self) -> None:
         """Until the session has ended; the rest of the outbox is then the connection's."""
@@ -85,7 +94,9 @@ class Conversation:
     async def _work(self, work: Callable[[], list[Out]]) -> None:
         """The one hand-off of an item to the engine's threads."""
         loop = asyncio.get_running_loop()
-        self.outbox.put(await loop.run_in_executor(self._executor, _encoded, self.session, self.meter, work))
+        outs, told = await loop.run_in_executor(self._executor, _encoded, self.session, self.meter, work)
+        self.outbox.put(told)
+        self._tap(outs)
         self.outbox.acknowledged(self.session.acknowledged)
 
     def _follow_start(self) -> None:
@@ -105,15 +116,22 @@ class Conversation:
         outs = self.session.tick(now, self.inbox.audio_bytes)
         self.meter.told(outs, self.session.stream)
         self.outbox.put(encoded(outs))
+        self._tap(outs)
+
+    def _tap(self, outs: list[Out]) -> None:
+        if self.session.stream is not None:
+            for out in outs:
+                if isinstance(out, dict) and out["type"] not in TELEMETRY:
+                    self._tell(self.session.stream.start.source.name, out)
 
 
-def _encoded(session: Session, meter: Meter, work: Callable[[], list[Out]]) -> list[Told]:
+def _encoded(session: Session, meter: Meter, work: Callable[[], list[Out]]) -> tuple[list[Out], list[Told]]:
     began = time.perf_counter()
     outs = work()
     told = encoded(outs)
     meter.told(outs, session.stream)
     meter.engine_s += time.perf_counter() - began
-    return told
+    return outs, told
 
 
 def _done(session: Session, item: Item, arrived: float) -> list[Out]:

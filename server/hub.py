@@ -8,12 +8,17 @@ notices. Knows messages by type; nothing of sockets, sessions or sound.
 
 import asyncio
 import json
+import logging
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+log = logging.getLogger("spiccato.hub")
+
 Message = dict[str, Any]
+Tap = Callable[[str, Message], None]
 
 TELEMETRY = frozenset({"level", "frame", "heartbeat", "scores"})
 TELEMETRY_ROOM = 64  # messages waiting, above which only the latest telemetry waits: 0.6 s at 100 a second
@@ -116,6 +121,7 @@ class Subscriber:
 class Hub:
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()  # published, by phase
+        self._taps: list[Tap] = []
         self._subscribers: set[Subscriber] = set()
         self._known: dict[str, Known] = {}  # by source
         self._nobody = asyncio.Event()  # set when the last subscriber has gone
@@ -151,11 +157,30 @@ class Hub:
             self._nobody.clear()
             await self._nobody.wait()
 
+    def tap(self, tap: Tap) -> None:
+        """From now on `tap(source, message)` is called with every message that is no telemetry, of the server's own
+        sources and of live sessions alike: `started`, `event` (each phase), `gap`, `source`, `summary`, ...
+
+        On the event loop, in the order of each session; it returns at once, changes nothing in the message, keeps its
+        own bounds. What it raises is logged and harms nobody. History and outputs (MQTT, webhooks, ...) hear by this.
+        """
+        self._taps.append(tap)
+
+    def tell(self, source: str, message: Message) -> None:
+        """One message of a source or of a live session, to the taps."""
+        for tap in self._taps:
+            try:
+                tap(source, message)
+            except Exception:
+                log.exception("a tap failed on %s of %r", message["type"], source)
+
     def publish(self, source: str, out: Message | bytes) -> None:
         """Tell one message of a source; each JSON message gets the field `source`."""
         published = self._published(source, out)
         if isinstance(out, dict) and isinstance(published.data, str):
             self._learn(source, out, published.data)
+            if out["type"] not in TELEMETRY:
+                self.tell(source, out)
         if published.number is not None:
             self._keep(published)
         for subscriber in self._subscribers:

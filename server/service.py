@@ -35,8 +35,8 @@ class Service:
         self.pool = ThreadPoolExecutor(settings.threads, "engine")
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
-        self.sessions = Sessions(self.model, settings, self.pool)
         self.hub = Hub()
+        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell)
         self.sources = Sources(self.model, self.limits, self.hub, self.pool)
         self.metrics = Metrics(self)
 

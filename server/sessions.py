@@ -8,7 +8,9 @@ import asyncio
 import hmac
 import logging
 import secrets
+from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any
 
 from engine.weights import Model
 from server import commands as c
@@ -23,10 +25,17 @@ log = logging.getLogger("spiccato.live")
 
 
 class Sessions:
-    def __init__(self, model: Model, settings: Settings, executor: Executor) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: Settings,
+        executor: Executor,
+        tell: Callable[[str, dict[str, Any]], None] = lambda source, message: None,
+    ) -> None:
         self._model = model
         self._settings = settings
         self._executor = executor
+        self._tell = tell  # hears what the sessions say, telemetry left out
         self._connections: set[Connected] = set()
         self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
         self._running: dict[Conversation, asyncio.Task[None]] = {}
@@ -62,7 +71,7 @@ class Sessions:
         window_s = self._settings.resume_s
         resume = p.ResumeInfo(token=f"{session_id}.{secret}", window_s=window_s) if window_s else None
         session = Session(self._model, self._settings.limits, session_id=session_id, resume=resume)
-        conversation = Conversation(session, self._settings, self._executor, secret, self.meters.open())
+        conversation = Conversation(session, self._settings, self._executor, secret, self.meters.open(), self._tell)
         conversation.attach(connection)
         self._connections.add(connection)
         self._kept[session_id] = conversation

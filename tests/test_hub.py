@@ -4,8 +4,12 @@ import asyncio
 import json
 from typing import Any
 
-from server.hub import QUEUE_MESSAGES, TELEMETRY_ROOM, Hub, Subscriber, lagged
+import pytest
+
+from server.hub import QUEUE_MESSAGES, TELEMETRY, TELEMETRY_ROOM, Hub, Subscriber, lagged
 from server.protocol import Lagged
+from tests.live_server import LiveServer, stream
+from tests.synth import low_high, pcm16
 
 
 def event(number: int, phase: str = "onset") -> dict[str, Any]:
@@ -89,3 +93,31 @@ def test_what_a_reader_is_told_that_it_missed_fits_the_published_schema() -> Non
     for policy in ("cut_off", "replay_limit"):
         told = Lagged.model_validate_json(lagged(7, 9, policy))
         assert (told.from_seq, told.to_seq, told.policy) == (7, 9, policy)
+
+
+def test_a_tap_hears_all_but_telemetry_and_its_failure_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    hub = Hub()
+    heard: list[tuple[str, str]] = []
+
+    def broken(source: str, message: dict[str, Any]) -> None:
+        raise RuntimeError("full")
+
+    hub.tap(broken)
+    hub.tap(lambda source, message: heard.append((source, message["type"])))
+    reader = hub.subscribe()
+    hub.publish("left", event(1))
+    hub.publish("left", {"type": "level"})
+    hub.publish("left", b"frame")
+    hub.tell("a session", {"type": "gap"})
+    assert heard == [("left", "event"), ("a session", "gap")]
+    assert len(waiting(reader)) == 2
+    assert caplog.text.count("a tap failed") == 2
+
+
+def test_a_tap_hears_live_sessions_to_their_summary(server: LiveServer) -> None:
+    heard: list[tuple[str, dict[str, Any]]] = []
+    server.service.hub.tap(lambda source, message: heard.append((source, message)))
+    told = stream(server, pcm16(low_high()), source={"name": "tapped"})
+    mine = [message for source, message in heard if source == "tapped"]
+    assert [m["type"] for m in mine] == [m["type"] for m in told if m["type"] not in TELEMETRY]
+    assert [m["phase"] for m in mine if m["type"] == "event"] == ["onset", "offset", "onset", "offset"]
