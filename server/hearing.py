@@ -100,14 +100,22 @@ class Hearing:
 
     def gap(self, samples: int) -> list[EventBody]:
         """`samples` at the declared rate were lost here: close what is open, let the clock go on, start afresh."""
-        events = self.finish("gap")
-        self.pipeline.reset()
-        self._resampler = Resampler(self.rate_hz, self._engine_rate_hz)
-        self.sample += samples
+        events = self._restart("gap", samples)
         self.lost += samples
         self.gaps += 1
-        self._base = self.sample
         self._anchor_s = None
+        return events
+
+    def mute(self) -> list[EventBody]:
+        """From here on another sound (silence) comes without a gap: close what is open, start afresh."""
+        return self._restart("mute", 0)
+
+    def _restart(self, reason: str, skip: int) -> list[EventBody]:
+        events = self.finish(reason)
+        self.pipeline.reset()
+        self._resampler = Resampler(self.rate_hz, self._engine_rate_hz)
+        self.sample += skip
+        self._base = self.sample
         self._arrivals.clear()
         return events
 

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 
 from server.meter import PHASES, WHERE, Histogram
+from server.protocol import State
 from server.version import VERSION
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ router = APIRouter()
 
 LAG_EVERY_S = 0.1
 LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-STATES = ("healthy", "silent", "stalled", "lost", "recovering", "failed")
 
 
 class Metrics:
@@ -92,7 +92,7 @@ class Told(Collector):
         yield _counters("spiccato_uploads_done", "Uploads by outcome", "outcome", metrics.uploads, ("ok",))
         yield _gauge("spiccato_subscribers", "Watchers of the server's own microphones", service.hub.subscribers)
         sources = GaugeMetricFamily("spiccato_sources", "The server's own microphones by state", labels=["state"])
-        for state in STATES:
+        for state in get_args(State):
             sources.add_metric([state], metrics.states[state])
         yield sources
 

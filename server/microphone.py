@@ -1,5 +1,5 @@
-"""The parent's side of `capture.py`: start the recording process, read its records, end it. Knows processes and
-records; nothing of PortAudio (which this process never loads), sessions or instruments.
+"""A microphone as a source's input. The parent's side of `capture.py`: start the recording process, read its records,
+end it. Knows processes and records; nothing of PortAudio (which this process never loads), sessions or instruments.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from server import capture
-from server.capture import CaptureError
+from server.reader import Block, Kind, Opened, ReadError, Watch
 
 log = logging.getLogger("spiccato.capture")
 
@@ -25,24 +25,24 @@ PIPE_BYTES = 64 * 1024  # read ahead of us: 0.3 s; then the child's own queue fi
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What the device turned out to be."""
-
-    device: str
-    host_api: str
-    sample_rate: int
-    channels: int
-    encoding: str
+HOPELESS = frozenset({"no_portaudio"})  # errors that only a person can mend
+WATCH = Watch(stall_ms=500, give_up_s=5.0)  # a device gives a block each 20 ms
 
 
 @dataclass(frozen=True)
-class Block:
-    """Samples from the device, mono float32 little-endian."""
+class MicrophoneInput:
+    """One microphone of this machine, by name."""
 
-    first_sample: int  # on the device's clock, which counts the lost ones too
-    lost: int  # samples missing just before this block
-    pcm: bytes
+    device: str | None = None  # index, name or part of a name; None: the default one
+    kind: ClassVar[Kind] = "microphone"
+    watch: ClassVar[Watch] = WATCH
+
+    @property
+    def title(self) -> str:
+        return self.device or "the default microphone"
+
+    async def open(self) -> "Microphone":
+        return await Microphone.open(self.device)
 
 
 class Microphone:
@@ -57,28 +57,34 @@ class Microphone:
 
     @classmethod
     async def open(cls, device: str | None = None) -> Self:
-        """Open the default device, or the one that `device` names. Raises CaptureError."""
+        """Open the default device, or the one that `device` names. Raises ReadError."""
         microphone = cls(await _start(*(("--device", device) if device is not None else ())))
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 told = await microphone._news()
         except TimeoutError as error:
             await microphone.close()
-            raise CaptureError("device_failed", f"the device did not open within {OPEN_TIMEOUT_S:.0f} s") from error
+            raise ReadError("device_failed", f"the device did not open within {OPEN_TIMEOUT_S:.0f} s") from error
         except BaseException:
             await microphone.close()
             raise
-        microphone.opened = Opened(**{name: told[name] for name in Opened.__dataclass_fields__})
+        microphone.opened = Opened(
+            name=f"{told['device']} ({told['host_api']})",
+            sample_rate=told["sample_rate"],
+            channels=told["channels"],
+            encoding=told["encoding"],
+            details={"device": told["device"], "host_api": told["host_api"]},
+        )
         return microphone
 
     async def read(self) -> Block:
-        """The next samples. Raises CaptureError when the device or its process is gone."""
+        """The next samples. Raises ReadError when the device or its process is gone."""
         flags, index, payload = await self._record()
         if flags & capture.JSON:
             raise _error(json.loads(payload))
         lost = index - self._expected
-        self._expected = index + len(payload) // 4
-        return Block(index, lost, payload)
+        self._expected = index + len(payload) // (4 * self.opened.channels)
+        return Block(payload, lost)
 
     async def close(self) -> None:
         """End the process; safe to call again."""
@@ -98,10 +104,10 @@ class Microphone:
         await self._reading_stderr
 
     async def _news(self) -> dict[str, Any]:
-        """The first record: JSON. Raises CaptureError if it tells of an error."""
+        """The first record: JSON. Raises ReadError if it tells of an error."""
         flags, _, payload = await self._record()
         if not flags & capture.JSON:
-            raise CaptureError("capture_crashed", "the recording process sent samples before it told the device")
+            raise ReadError("capture_crashed", "the recording process sent samples before it told the device")
         told: dict[str, Any] = json.loads(payload)
         if told["type"] == "error":
             raise _error(told)
@@ -114,13 +120,13 @@ class Microphone:
         try:
             magic, version, flags, size, index = capture.HEADER.unpack(await stdout.readexactly(capture.HEADER.size))
             if (magic, version) != (capture.MAGIC, capture.VERSION) or size > MAX_RECORD_BYTES:
-                raise CaptureError("capture_crashed", "the recording process sent something that is not a record")
+                raise ReadError("capture_crashed", "the recording process sent something that is not a record")
             return flags, index, await stdout.readexactly(size)
         except asyncio.IncompleteReadError as error:
             code = await self._process.wait()
             await self._reading_stderr
             last = f": {self._stderr[-1]}" if self._stderr else ""
-            raise CaptureError("capture_crashed", f"the recording process ended with status {code}{last}") from error
+            raise ReadError("capture_crashed", f"the recording process ended with status {code}{last}") from error
 
     async def _keep_stderr(self) -> None:
         assert self._process.stderr is not None
@@ -131,16 +137,14 @@ class Microphone:
 
 
 async def devices() -> list[dict[str, Any]]:
-    """The audio inputs of this machine, as capture.inputs tells them. Raises CaptureError."""
+    """The audio inputs of this machine, as capture.inputs tells them. Raises ReadError."""
     microphone = Microphone(await _start("--list"))
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             found: list[dict[str, Any]] = (await microphone._news())["devices"]
             return found
     except TimeoutError as error:
-        raise CaptureError(
-            "device_failed", f"the list of devices did not come within {OPEN_TIMEOUT_S:.0f} s"
-        ) from error
+        raise ReadError("device_failed", f"the list of devices did not come within {OPEN_TIMEOUT_S:.0f} s") from error
     finally:
         await microphone.close()
 
@@ -152,5 +156,5 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
     )
 
 
-def _error(told: dict[str, Any]) -> CaptureError:
-    return CaptureError(told["code"], told["message"])
+def _error(told: dict[str, Any]) -> ReadError:
+    return ReadError(told["code"], told["message"], "never" if told["code"] in HOPELESS else "later")

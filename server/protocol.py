@@ -12,6 +12,8 @@ from server.errors import Code
 
 PROTOCOL = 1
 
+State = Literal["healthy", "silent", "stalled", "lost", "recovering", "failed", "ended"]
+
 
 class Out(Message):
     """Each has `session` and `seq`; `seq` counts from 0 without holes within a session."""
@@ -180,9 +182,11 @@ class GapNotice(Out):
 
 class SourceState(Out):
     type: Literal["source"] = "source"
-    state: Literal["healthy", "silent", "stalled", "lost", "recovering", "failed"]
+    state: State
     detail: str
     retry_in_ms: int | None = None
+    name: str | None = None  # for people; None: of a client's session
+    muted: bool = False  # silence is heard in place of its sound
 
 
 class Warning_(Out):

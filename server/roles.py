@@ -32,6 +32,7 @@ ALLOWED: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/metrics"): LISTENERS,
     ("GET", "/v1/sources"): ADMINS,
     ("POST", "/v1/sources"): ADMINS,
+    ("PATCH", "/v1/sources/"): ADMINS,
     ("DELETE", "/v1/sources/"): ADMINS,
 }
 CLOSED = ("/v1", "/metrics")  # everything below; the rest is the page and the health checks

@@ -17,6 +17,7 @@ from server.metrics import Metrics
 from server.protocol import Limits
 from server.sessions import Sessions
 from server.settings import Settings
+from server.source_spec import MicrophoneSpec
 from server.sources import Sources
 
 log = logging.getLogger("spiccato.service")
@@ -54,7 +55,7 @@ class Service:
             raise
         self.ready = True
         if (device := self.settings.microphone) is not None:
-            self.sources.add(None if device == "default" else device)
+            self.sources.add(MicrophoneSpec(device=None if device == "default" else device))
             self.sources_known = True
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 

@@ -90,6 +90,10 @@ class Session:
         self._last_message = self._monotonic()
         return [] if self.closed is not None or self.stream is None else self._numbered([self.stream.resumed()])
 
+    def mute(self) -> list[Out]:
+        """The source was muted: silence comes in place of its sound."""
+        return [] if self.closed is not None or self.stream is None else self._numbered(self.stream.mute())
+
     def draining(self, deadline_ms: int) -> list[Out]:
         """The server is about to stop."""
         return [] if self.closed is not None else self._numbered([p.Draining(deadline_ms=deadline_ms)])

@@ -1,44 +1,41 @@
-"""The server's own microphones: added, listed and removed while it runs. `GET/POST/DELETE /v1/sources`.
+"""The server's own sources: added, changed, listed and removed while it runs. `/v1/sources`.
 
-Knows which sources there are and where their messages go (the hub); how one listens is `source.py`. A source that
-fails stops nothing else.
+Knows which sources there are and where their messages go (the hub); how one listens is `source.py`, what may be asked
+for `source_spec.py`. A source that fails stops nothing else.
 """
 
 import asyncio
 import logging
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, StringConstraints
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from engine.weights import Model
 from server import microphone
 from server import protocol as p
-from server.capture import CaptureError
 from server.errors import Code, Refusal
 from server.hub import Hub
+from server.reader import ReadError
 from server.source import Source
+from server.source_spec import AnySpec, Spec, slug
 
 log = logging.getLogger("spiccato.sources")
 
 router = APIRouter()
 
 MAX_SOURCES = 8
-FIRST_NAME = "microphone"
 
 
-class NewSource(BaseModel):
-    """Body of POST /v1/sources."""
-
-    kind: Literal["microphone"] = "microphone"
-    device: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
-        None, description="index, name or part of the name of an audio input; null: the default one"
-    )
-    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$")] | None = Field(
-        None, description="the source's id; null: `microphone`, `microphone-2`, ..."
-    )
+@dataclass
+class Running:
+    spec: Spec  # as it was asked for
+    source: Source
+    task: "asyncio.Task[None]"
 
 
 class Sources:
@@ -47,65 +44,86 @@ class Sources:
         self._model = model
         self._limits = limits
         self._executor = executor
-        self._running: dict[str, tuple[Source, asyncio.Task[None]]] = {}
+        self._running: dict[str, Running] = {}
 
-    def add(self, device: str | None = None, name: str | None = None) -> Source:
-        """Start to listen to a microphone. Raises Refusal if there is no room or the name is taken."""
+    def add(self, spec: Spec) -> Source:
+        """Start to listen. Raises Refusal if there is no room or the id is taken."""
         if len(self._running) >= MAX_SOURCES:
             raise Refusal(
                 Code.TOO_MANY_SOURCES, f"{len(self._running)} sources run already: the limit is {MAX_SOURCES}"
             )
-        if name is None:
-            names = [FIRST_NAME, *(f"{FIRST_NAME}-{n}" for n in range(2, MAX_SOURCES + 1))]
-            name = next(free for free in names if free not in self._running)
-        if name in self._running:
-            raise Refusal(Code.SOURCE_EXISTS, f"a source is called {name!r} already: choose another name")
+        input = spec.input()
+        id = spec.id or slug(spec.name or "") or self._free(input.kind)
+        if id in self._running:
+            raise Refusal(Code.SOURCE_EXISTS, f"a source is called {id!r} already: choose another name")
         source = Source(
-            name,
+            id,
             self._model,
             self._limits,
-            partial(self.hub.publish, name),
-            device=device,
+            partial(self.hub.publish, id),
+            input,
+            name=spec.name,
+            muted=spec.muted,
             executor=self._executor,
         )
-        task = asyncio.create_task(source.run(), name=f"source {name}")
-        task.add_done_callback(partial(_ended, name))
-        self._running[name] = (source, task)
+        task = asyncio.create_task(source.run(), name=f"source {id}")
+        task.add_done_callback(partial(_ended, id))
+        self._running[id] = Running(spec.model_copy(update={"id": id}), source, task)
         return source
 
-    async def remove(self, name: str, reason: str = "stop") -> None:
+    def change(self, id: str, patch: dict[str, Any]) -> Source:
+        """Rename, mute, or read from something else. Raises Refusal, pydantic.ValidationError, ValueError."""
+        running = self._found(id)
+        spec = running.spec.changed(patch)
+        before, running.spec = running.spec, spec
+        if spec.name != before.name:
+            running.source.rename(spec.name or id)
+        running.source.mute(spec.muted)
+        if not spec.reads_as(before):
+            running.source.change(spec.input())
+        return running.source
+
+    async def remove(self, id: str, reason: str = "stop") -> None:
         """Stop listening; its session ends with a summary. Raises Refusal if there is no such source."""
-        if name not in self._running:
-            raise Refusal(Code.UNKNOWN_SOURCE, f"no source is called {name!r}; there are {sorted(self._running)}")
-        source, task = self._running.pop(name)
-        source.stop(reason)
-        await asyncio.wait({task})
-        self.hub.forget(name)
+        running = self._found(id)
+        del self._running[id]
+        running.source.stop(reason)
+        await asyncio.wait({running.task})
+        running.source.ended("the source was removed" if reason == "stop" else "the server stops")
+        self.hub.forget(id)
 
     async def close(self) -> None:
         """Stop all, at once, because the server stops."""
-        await asyncio.gather(*(self.remove(name, "shutdown") for name in list(self._running)))
+        await asyncio.gather(*(self.remove(id, "shutdown") for id in list(self._running)))
 
     def told(self) -> list[dict[str, Any]]:
-        return [described(source) for source, _ in self._running.values()]
+        return [self.described(id) for id in self._running]
+
+    def described(self, id: str) -> dict[str, Any]:
+        running = self._found(id)
+        source = running.source
+        return {
+            **running.spec.model_dump(mode="json"),
+            "name": source.name,
+            "opened": source.opened and {**source.opened.details, "sample_rate": source.opened.sample_rate},
+            "session": source.session and source.session.id,
+            **source.state.model_dump(include={"state", "detail", "retry_in_ms"}),
+        }
+
+    def _found(self, id: str) -> Running:
+        if id not in self._running:
+            raise Refusal(Code.UNKNOWN_SOURCE, f"no source is called {id!r}; there are {sorted(self._running)}")
+        return self._running[id]
+
+    def _free(self, kind: str) -> str:
+        """An id that no source has."""
+        return next(id for id in (kind, *(f"{kind}-{n}" for n in range(2, MAX_SOURCES + 2))) if id not in self._running)
 
 
-def described(source: Source) -> dict[str, Any]:
-    opened = source.opened
-    return {
-        "id": source.id,
-        "kind": "microphone",
-        "device": source.device,
-        "opened": opened and {"device": opened.device, "host_api": opened.host_api, "sample_rate": opened.sample_rate},
-        "session": source.session and source.session.id,
-        **source.state.model_dump(include={"state", "detail", "retry_in_ms"}),
-    }
-
-
-def _ended(name: str, task: asyncio.Task[None]) -> None:
+def _ended(id: str, task: "asyncio.Task[None]") -> None:
     """A fault of ours in a source is told in the log and stops nothing else."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("source %s ended by a fault of ours", name, exc_info=error)
+        log.error("source %s ended by a fault of ours", id, exc_info=error)
 
 
 @router.get("/v1/sources")
@@ -116,18 +134,30 @@ async def listed(request: Request) -> dict[str, Any]:
     devices: list[dict[str, Any]] = []
     try:
         devices = await microphone.devices()
-    except CaptureError as error:
+    except ReadError as error:
         problem = {"code": error.code, "message": str(error)}
     return {"sources": service.sources.told(), "devices": devices, "problem": problem}
 
 
 @router.post("/v1/sources", status_code=201)
-async def added(request: Request, new: NewSource) -> dict[str, Any]:
+async def added(request: Request, spec: AnySpec) -> dict[str, Any]:
     service = request.app.state.service
     service.check_ready()
-    return described(service.sources.add(new.device, new.name))
+    return service.sources.described(service.sources.add(spec).id)
 
 
-@router.delete("/v1/sources/{name}", status_code=204)
-async def removed(request: Request, name: str) -> None:
-    await request.app.state.service.sources.remove(name)
+@router.patch("/v1/sources/{id}")
+async def changed(request: Request, id: str, patch: dict[str, Any]) -> dict[str, Any]:
+    sources: Sources = request.app.state.service.sources
+    try:
+        sources.change(id, patch)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+    except ValueError as error:
+        raise Refusal(Code.BAD_MESSAGE, str(error)) from error
+    return sources.described(id)
+
+
+@router.delete("/v1/sources/{id}", status_code=204)
+async def removed(request: Request, id: str) -> None:
+    await request.app.state.service.sources.remove(id)

@@ -179,6 +179,12 @@ class Stream:
     def gap(self, gap: c.Gap) -> Sequence[Told]:
         return self._gap(gap.samples, "client", gap.reason)
 
+    def mute(self) -> Sequence[Told]:
+        """Silence comes from here on: the open labels are closed."""
+        events = _events(self.hearing.mute())
+        self._emitter.restart()
+        return events
+
     def _gap(self, samples: int, where: Literal["client", "network", "queue"], reason: str) -> list[Told]:
         start = self.hearing.sample
         events = _events(self.hearing.gap(samples))

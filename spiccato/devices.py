@@ -11,7 +11,7 @@ from spiccato.trouble import fail
 
 
 def run(as_json: bool) -> None:
-    """Raises CaptureError where they cannot be listed."""
+    """Raises ReadError where they cannot be listed."""
     found = asyncio.run(microphone.devices())
     if as_json:
         for device in found:

@@ -21,8 +21,8 @@ from typing import Literal
 from rich.console import Console
 
 from server import tokens
-from server.capture import CaptureError
 from server.limits import is_loopback
+from server.reader import ReadError
 from server.settings import Settings
 
 PYTHON = (3, 11)
@@ -147,7 +147,7 @@ def microphones(settings: Settings) -> Finding:
     bad: Literal["problem", "warning"] = "problem" if wanted else "warning"
     try:
         found = asyncio.run(microphone.devices())
-    except CaptureError as error:
+    except ReadError as error:
         return Finding("microphones", bad, str(error), "only this machine's own microphone needs it")
     if not found:
         return Finding(

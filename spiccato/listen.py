@@ -23,10 +23,10 @@ from engine.pipeline import default_settings
 from engine.weights import Model
 from server import commands as c
 from server import protocol as p
-from server.capture import CaptureError
 from server.detect import Mistaken, applied
 from server.hub import TELEMETRY
-from server.microphone import Microphone
+from server.microphone import Microphone, MicrophoneInput
+from server.reader import ReadError
 from server.session import Out
 from server.settings import Settings
 from server.source import EMIT, Source
@@ -44,7 +44,7 @@ SOURCE = "microphone"
 def run(
     settings: Settings, *, device: str | None, labels: list[str], save: Path | None, server: str | None, as_json: bool
 ) -> None:
-    """Listen until Ctrl-C, here or at `server`. Raises CaptureError, StreamError, ModelError, Refusal."""
+    """Listen until Ctrl-C, here or at `server`. Raises ReadError, StreamError, ModelError, Refusal."""
     logging.getLogger("spiccato").addHandler(logging.NullHandler())  # what the log would say, the view says
     detect = {"labels": labels} if labels else {}
     model = warmed(settings) if server is None else None
@@ -82,7 +82,7 @@ async def here(
 ) -> None:
     """Listen with this process's engine until Ctrl-C. A device that goes away is waited for.
 
-    Raises CaptureError if it cannot be opened at all.
+    Raises ReadError if it cannot be opened at all.
     """
     never_heard = True
 
@@ -98,17 +98,17 @@ async def here(
         show(out)
 
     tap = recording.take if recording is not None else None
-    source = Source(SOURCE, model, limits, publish, device=device, detect=detect, tap=tap)
+    source = Source(SOURCE, model, limits, publish, MicrophoneInput(device), detect=detect, tap=tap)
     with _stopping(source.stop):
         await source.run()
     if never_heard and source.state.state in ("lost", "failed"):
-        raise CaptureError("device_failed", source.state.detail)
+        raise ReadError("device_failed", source.state.detail)
 
 
 async def there(
     url: str, show: Show, *, token: str | None, device: str | None, detect: Message, recording: Recording | None
 ) -> None:
-    """Send the microphone to the service at `url` until Ctrl-C. Raises CaptureError, StreamError."""
+    """Send the microphone to the service at `url` until Ctrl-C. Raises ReadError, StreamError."""
     stop = asyncio.Event()
     with _stopping(stop.set):
         microphone = await Microphone.open(device)
@@ -125,7 +125,7 @@ async def there(
                 emit={**EMIT, "frames_hz": 0},
             ) as stream:
                 show(stream.started)
-                detail = f"{opened.device} ({opened.host_api}) at {opened.sample_rate} Hz, heard by {url}"
+                detail = f"{opened.name} at {opened.sample_rate} Hz, heard by {url}"
                 show(p.dumped(p.SourceState(state="healthy", detail=detail)))
                 sending = asyncio.create_task(_send(microphone, stream, stop, recording))
                 try:
@@ -155,7 +155,7 @@ async def _send(
             if recording is not None:
                 recording.take(microphone.opened, block)
             if block.lost:
-                await stream.command("gap", samples=block.lost, reason="capture_overflow")
+                await stream.command("gap", samples=block.lost, reason=block.reason)
             await stream.send(block.pcm)
     finally:
         stopping.cancel()

@@ -7,12 +7,12 @@ device was opened anew, a new session began, and a new file with it: take.wav, t
 from pathlib import Path
 
 import av
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from server.microphone import Block, Opened
+from server.ingest import Pcm
+from server.reader import Block, Opened
 
 
 class Recording:
@@ -31,7 +31,9 @@ class Recording:
             if self.paths:
                 self.close()
             self._begin(opened)
-        frame = AudioFrame.from_ndarray(np.frombuffer(block.pcm, "<f4").reshape(1, -1), format="flt", layout="mono")
+        pcm = Pcm(opened.encoding, opened.channels, select=None)
+        mono = pcm.mono(pcm.read(block.pcm))
+        frame = AudioFrame.from_ndarray(mono.reshape(1, -1), format="flt", layout="mono")
         frame.sample_rate = opened.sample_rate
         self._write(frame)
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from client.stream import StreamError
 from engine.weights import ModelError
-from server.capture import CaptureError
 from server.errors import Refusal
+from server.reader import ReadError
 
 
 def fail(sentence: str) -> NoReturn:
@@ -29,7 +29,7 @@ def told() -> Iterator[None]:
         yield
     except ValidationError as error:
         fail(_settings(error))
-    except (CaptureError, ModelError, Refusal, StreamError) as error:
+    except (ReadError, ModelError, Refusal, StreamError) as error:
         fail(str(error))
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from server.capture import DISCONTINUITY, QUEUE_BLOCKS, CaptureError, Recorder, choose
-from server.microphone import Block, Microphone, devices
+from server.microphone import Microphone, devices
+from server.reader import Block, ReadError
 from tests.conftest import ROOT
 from tests.live_server import eventually
 from tests.virtual_mic import VirtualMic, fake_portaudio
@@ -87,9 +88,9 @@ async def recorded(seconds: float, device: str | None = None) -> tuple[Microphon
 def test_a_missing_portaudio_is_told_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_portaudio(monkeypatch, "missing")
     for attempt in (devices(), Microphone.open()):
-        with pytest.raises(CaptureError, match="apt-get install libportaudio2") as caught:
+        with pytest.raises(ReadError, match="apt-get install libportaudio2") as caught:
             asyncio.run(attempt)
-        assert caught.value.code == "no_portaudio"
+        assert (caught.value.code, caught.value.retry) == ("no_portaudio", "never")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_a_device_that_cannot_be_opened_is_told_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, kind: str, code: str, told: str
 ) -> None:
     fake_portaudio(monkeypatch, kind)
-    with pytest.raises(CaptureError, match=told) as caught:
+    with pytest.raises(ReadError, match=told) as caught:
         asyncio.run(Microphone.open())
     assert caught.value.code == code
 
@@ -121,12 +122,12 @@ def test_an_overflow_of_the_driver_reaches_the_reader_as_lost_samples(monkeypatc
     fake_portaudio(monkeypatch, "overflowing")
     _, blocks = asyncio.run(recorded(0.6))
     assert [block.lost for block in blocks if block.lost] == [480]
-    assert blocks[-1].first_sample == 29 * 960 + 480
+    assert sum(block.lost + len(block.pcm) // 4 for block in blocks) == 30 * 960 + 480
 
 
 def test_a_device_that_vanishes_ends_the_reading_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_portaudio(monkeypatch, "vanishing")
-    with pytest.raises(CaptureError, match="Fake microphone stopped") as caught:
+    with pytest.raises(ReadError, match="Fake microphone stopped") as caught:
         asyncio.run(recorded(2.0))
     assert caught.value.code == "device_lost"
 
@@ -136,10 +137,9 @@ def test_a_real_device_gives_contiguous_blocks_at_its_own_rate(
 ) -> None:
     virtual_mic.into(monkeypatch)
     microphone, blocks = asyncio.run(recorded(0.5, "PULSE"))
-    assert microphone.opened.device == "pulse"
+    assert microphone.opened.details == {"device": "pulse", "host_api": "ALSA"}
     samples = microphone.opened.sample_rate // 50
-    assert [block.first_sample for block in blocks] == [n * samples for n in range(25)]
-    assert {len(block.pcm) for block in blocks} == {samples * 4}
+    assert {(block.lost, len(block.pcm)) for block in blocks} == {(0, samples * 4)}
 
 
 def test_the_recording_process_ends_even_when_its_parent_is_killed(virtual_mic: VirtualMic, toy_path: Path) -> None:

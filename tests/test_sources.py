@@ -1,9 +1,10 @@
 """The server's own microphones over REST and WS /v1/events, with a fake PortAudio in the recording process."""
 
-import asyncio
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,7 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from engine.weights import Model
-from server import source as source_module
-from server.settings import Settings
-from server.source import Source
+from server import microphone
 from tests.live_server import LiveServer, bare, eventually, live_server, stream
 from tests.synth import low_high, pcm16
 from tests.virtual_mic import fake_portaudio
@@ -65,7 +63,8 @@ def test_a_source_is_added_heard_and_removed(server: LiveServer, sources: str, m
         told = httpx.get(sources).json()["sources"][0]
         assert (told["state"], told["opened"]["device"]) == ("healthy", "Fake line in")
         assert httpx.delete(f"{sources}/stage").status_code == 204
-        ending = until(ws, "summary")
+        ending = until(ws, "source", state="ended")
+    assert ending[-2]["type"] == "summary"
     offset = next(message for message in ending if message["type"] == "event")
     assert (offset["phase"], offset["reason"]) == ("offset", "stop")
     assert httpx.get(sources).json()["sources"] == []
@@ -107,7 +106,7 @@ def test_an_unplugged_device_closes_its_labels_with_reason_stall_and_is_opened_a
 def test_a_device_that_hangs_is_stalled_then_opened_again(
     server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_module, "GIVE_UP_S", 1.0)
+    monkeypatch.setattr(microphone.MicrophoneInput, "watch", replace(microphone.WATCH, give_up_s=1.0))
     fake_portaudio(monkeypatch, "hanging")
     with watching(server) as ws:
         httpx.post(sources, json={"name": "stage"})
@@ -178,7 +177,10 @@ def test_watchers_get_the_last_events_and_the_summary_when_the_server_stops(
     ("body", "status", "code"),
     [
         ({"name": "stage"}, 409, "source_exists"),
-        ({"name": "a/b"}, 400, "bad_message"),
+        ({"id": "a/b"}, 400, "bad_message"),
+        ({"id": ".."}, 400, "bad_message"),
+        ({"name": "a\nb"}, 400, "bad_message"),
+        ({"name": " "}, 400, "bad_message"),
         ({"name": "x" * 65}, 400, "bad_message"),
         ({"kind": "rtsp"}, 400, "bad_message"),
         ({"device": ""}, 400, "bad_message"),
@@ -202,27 +204,66 @@ def test_sources_are_numbered_and_limited(sources: str, monkeypatch: pytest.Monk
     assert answers[-1].json()["error"]["code"] == "too_many_sources"
 
 
-def test_an_unknown_source_cannot_be_removed(sources: str) -> None:
-    answer = httpx.delete(f"{sources}/kazoo")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_source")
+@pytest.mark.parametrize("name", ["Bühne links", "a/b", "-.-", "../../etc", "日本"])
+def test_an_id_made_of_a_name_can_stand_in_an_address(sources: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    fake_portaudio(monkeypatch, "none")
+    told = httpx.post(sources, json={"name": name}).json()
+    assert told["name"] == name
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", told["id"])
+    assert httpx.patch(f"{sources}/{told['id']}", json={"muted": True}).json()["muted"] is True
 
 
-def test_waits_between_tries_grow_and_end_with_stop(toy: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_portaudio(monkeypatch, "busy")
-    monkeypatch.setattr(source_module, "RETRY_S", (0.01, 0.02, 0.04))
-    waits: list[int] = []
+def test_an_unknown_source_cannot_be_changed_or_removed(sources: str) -> None:
+    for answer in (httpx.delete(f"{sources}/kazoo"), httpx.patch(f"{sources}/kazoo", json={"muted": True})):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_source")
 
-    async def run() -> None:
-        def publish(out: Any) -> None:
-            if out["state"] == "lost":
-                assert "Fake microphone is busy" in out["detail"]
-                waits.append(out["retry_in_ms"])
-                if len(waits) == 4:
-                    source.stop()
 
-        source = Source("stage", toy, Settings().limits, publish)
-        async with asyncio.timeout(10):
-            await source.run()
+def test_a_source_is_renamed_muted_and_heard_again_and_watchers_are_told(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    httpx.post(sources, json={"id": "stage"})
+    with watching(server) as ws:
+        until(ws, "event", phase="onset")
+        assert httpx.patch(f"{sources}/stage", json={"name": "Stage left"}).json()["name"] == "Stage left"
+        until(ws, "source", name="Stage left", muted=False, state="healthy")
+        assert httpx.patch(f"{sources}/stage", json={"muted": True}).json()["muted"] is True
+        closing = until(ws, "event", phase="offset", reason="mute")
+        until(ws, "level", rms_dbfs=None)
+        assert [m["name"] for m in closing if m["type"] == "source" and m["muted"]] == ["Stage left"]
+    with watching(server) as late:
+        assert until(late, "source")[-1]["muted"] is True
+        httpx.patch(f"{sources}/stage", json={"muted": False})
+        messages = until(late, "event", phase="onset")
+    assert "gap" not in {message["type"] for message in messages}
+    assert httpx.get(sources).json()["sources"][0]["name"] == "Stage left"
 
-    asyncio.run(run())
-    assert waits == [10, 20, 40, 40]
+
+def test_a_source_goes_to_another_device_with_a_new_session(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    httpx.post(sources, json={"id": "stage", "device": "microphone"})
+    with watching(server) as ws:
+        until(ws, "event", phase="onset")
+        httpx.patch(f"{sources}/stage", json={"device": "line"})
+        ending = until(ws, "summary")
+        assert [m["reason"] for m in ending if m["type"] == "event" and m["is_final"]] == ["reconfigure"]
+        again = until(ws, "source", state="healthy")
+    assert "Fake line in" in again[-1]["detail"]
+    assert httpx.get(sources).json()["sources"][0]["opened"]["device"] == "Fake line in"
+
+
+@pytest.mark.parametrize("patch", [{"id": "other"}, {"kind": "file"}, {"muted": "perhaps"}, {"device": ""}, []])
+def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
+    sources: str, monkeypatch: pytest.MonkeyPatch, patch: Any
+) -> None:
+    fake_portaudio(monkeypatch, "none")
+    httpx.post(sources, json={"id": "stage"})
+    before = httpx.get(sources).json()["sources"][0]
+    answer = httpx.patch(f"{sources}/stage", json=patch)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_message")
+    after = httpx.get(sources).json()["sources"][0]
+    assert {name: after[name] for name in ("id", "kind", "name", "muted", "device")} == {
+        name: before[name] for name in ("id", "kind", "name", "muted", "device")
+    }

@@ -1,0 +1,56 @@
+"""What may be asked for as a source: the body of `POST /v1/sources`, changed by `PATCH`, and the form of settings.
+
+One model for each kind; `input` makes of it what `source.py` opens. Opens nothing itself.
+"""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from server.microphone import MicrophoneInput
+from server.reader import Input
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]  # stands in addresses and topics
+Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
+FIXED = frozenset({"id", "kind"})  # PATCH changes neither
+COMMON = frozenset({"id", "kind", "name", "muted"})  # all others say what is read
+
+
+class Spec(BaseModel):
+    id: Id | None = Field(
+        default=None, description="stays; null: made of the name, or `microphone`, `microphone-2`, ..."
+    )
+    name: Name | None = Field(default=None, description="for people; null: the id")
+    muted: bool = Field(default=False, description="silence is heard in place of the sound")
+
+    def input(self) -> Input:
+        raise NotImplementedError
+
+    def changed(self, patch: dict[str, Any]) -> Self:
+        """With the fields of `patch` in place of its own. Raises pydantic.ValidationError, ValueError."""
+        if fixed := FIXED & {name for name in patch if patch[name] != getattr(self, name)}:
+            raise ValueError(f"{' and '.join(sorted(fixed))} cannot be changed: remove the source and add another")
+        return type(self).model_validate({**self.model_dump(), **patch})
+
+    def reads_as(self, other: "Spec") -> bool:
+        """Both read the same thing in the same way."""
+        return self.model_dump(exclude=set(COMMON)) == other.model_dump(exclude=set(COMMON))
+
+
+class MicrophoneSpec(Spec):
+    kind: Literal["microphone"] = "microphone"
+    device: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        default=None, description="index, name or part of the name of an audio input; null: the default one"
+    )
+
+    def input(self) -> Input:
+        return MicrophoneInput(self.device)
+
+
+AnySpec = MicrophoneSpec  # a union, told apart by `kind`, when there are more
+
+
+def slug(name: str) -> str:
+    """An id made of a name: "Stage left!" -> "Stage-left"; "" where nothing of it can stand in one."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:64]
