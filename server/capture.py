@@ -1,6 +1,6 @@
 """A microphone in a process of its own: samples and news of the device go out through stdout, EOF on stdin ends it.
 
-Run as a script, `python -P server/capture.py [--device NAME | --list]`; `microphone.py` is the other side. A process of
+Run as `python -P -m server.capture [--device NAME | --list]`; `microphone.py` is the other side. A process of
 its own because PortAudio sees no new device until it is initialised again, which would stop every other stream, and
 because a crashing audio driver then takes nothing else with it. Imports nothing of ours. Knows PortAudio; nothing of
 instruments or networks.
