@@ -1,10 +1,12 @@
 """What a client asks to detect, checked against the model's labels, as the latch's settings. Knows no session."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from engine.latch import LatchSettings
+from engine.pipeline import default_settings
 from engine.weights import Model
-from server.commands import Detect, Mistake, shown
+from server.commands import Detect, Mistake, Thresholds, shown
 from server.errors import Code
 from server.protocol import EffectiveDetect, EffectiveThresholds
 
@@ -66,3 +68,18 @@ def effective(model: Model, settings: LatchSettings) -> EffectiveDetect:
         min_on_ms=settings.min_on_ms,
         min_off_ms=settings.min_off_ms,
     )
+
+
+def tuned(model: Model, thresholds: Mapping[str, Thresholds]) -> Model:
+    """The model with other thresholds for some labels. Raises Mistaken."""
+    try:
+        latch = applied(model, default_settings(model), Detect(thresholds=dict(thresholds)))
+    except Mistaken as error:
+        raise Mistaken([_bare(mistake) for mistake in error.mistakes]) from error
+    return replace(model, on=latch.on, off=latch.off)
+
+
+def _bare(mistake: Mistake) -> Mistake:
+    """Named as in the settings, where nothing stands before `thresholds`."""
+    path, message = mistake.path.removeprefix("detect."), mistake.message.removeprefix("detect.")
+    return Mistake(path=path, code=mistake.code, message=message)

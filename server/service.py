@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from engine import weights
 from engine.warmup import warm
 from engine.weights import Model
+from server.detect import tuned
 from server.errors import Code, Refusal
+from server.fits import check
 from server.hub import Hub
 from server.metrics import Metrics
 from server.protocol import Limits
@@ -28,7 +30,9 @@ DRAIN_S = 10.0  # how long sessions get to send their last events when the serve
 class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.model: Model = weights.load(settings.model)
+        loaded = weights.load(settings.model)
+        check(settings, loaded)
+        self.model: Model = tuned(loaded, settings.thresholds)
         self.ready = False
         self.failed: Exception | None = None  # why it never becomes ready
         self.draining = False

@@ -1,20 +1,30 @@
 """Every setting of the server, each with its default, its limits and its reason. Knows no request.
 
-Each is read from the environment as `SPICCATO_<NAME>`, so `SPICCATO_PORT=9000` sets `port`.
+Each is read from the environment as `SPICCATO_<NAME>`, so `SPICCATO_PORT=9000` sets `port`; `config.py` has the file
+that comes before that.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server import commands
 from server.protocol import Limits
 
+PREFIX = "SPICCATO_"
 ROOT = Path(__file__).resolve().parents[1]
 
 
+class Thresholds(commands.Thresholds, extra="forbid"):
+    """The scores above which a label turns on, and below which it turns off."""
+
+
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SPICCATO_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
@@ -53,6 +63,14 @@ class Settings(BaseSettings):
         pattern=r"^(/[\w.~-]+)*$",
         description="the path below which a proxy offers the service: `/spiccato`",
     )
+
+    thresholds: dict[str, Thresholds] = Field(
+        default={}, max_length=1_000, description="of labels, in place of the model's: `on` and `off`, as scores"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="how much the log tells"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="lines for people or for machines")
 
     threads: int = Field(default=2, ge=1, le=64, description="threads that run the engine for live sessions")
 

@@ -5,7 +5,7 @@ What a command needs is imported when it runs: `--help` must not wait for compil
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,8 @@ from models.cli import train
 from models.data_cli import app as data_app
 from server.roles import Role
 from server.version import VERSION
-
-if TYPE_CHECKING:
-    from server.settings import Settings
+from spiccato.config import app as config_app
+from spiccato.config import load
 
 app = typer.Typer(
     name="spiccato",
@@ -31,6 +30,10 @@ app = typer.Typer(
 
 ModelOption = Annotated[
     Path | None, typer.Option("--model", metavar="FILE", help="Model file; without it, the one that is shipped.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings in TOML; without it, SPICCATO_CONFIG or ./spiccato.toml."),
 ]
 DeviceOption = Annotated[
     str | None,
@@ -68,6 +71,7 @@ def main(
 
 @app.command()
 def serve(
+    config: ConfigOption = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1, this machine only]")
     ] = None,
@@ -86,17 +90,20 @@ def serve(
         Path | None,
         typer.Option("--token-file", metavar="FILE", help="Tokens that are let in; `spiccato token --file` adds one."),
     ] = None,
-    log_level: Annotated[LogLevel, typer.Option(help="How much the log tells.")] = LogLevel.INFO,
-    log_format: Annotated[LogFormat, typer.Option(help="Lines for people or for machines.")] = LogFormat.TEXT,
+    log_level: Annotated[LogLevel | None, typer.Option(help="How much the log tells. [default: info]")] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Lines for people or for machines. [default: text]")
+    ] = None,
 ) -> None:
     """Run the service: the page, the REST API and the streams.
 
-    Every setting can also be given in the environment as `SPICCATO_NAME`, for example `SPICCATO_PORT=9000`.
+    Every setting can also be given in a TOML file, or in the environment as `SPICCATO_NAME`: `SPICCATO_PORT=9000`.
     Without a token it listens on this machine only. A token is no option here: others on this machine could read it.
 
     **Examples**
 
     - `spiccato serve` - then open http://127.0.0.1:8000/
+    - `spiccato serve --config spiccato.toml` - settings, thresholds, the ways out
     - `spiccato serve --microphone` - hear this machine's own microphone as well
     - `spiccato serve --device "USB Audio" --port 9000`
     - `spiccato token --file tokens`, then `spiccato serve --host 0.0.0.0 --token-file tokens` - for others too
@@ -106,8 +113,8 @@ def serve(
 
     with told():
         wanted = device or ("default" if microphone else None)
-        settings = _settings(host=host, port=port, model=model, microphone=wanted, token_file=token_file)
-        service.run(settings, log_level, log_format)
+        given = {"host": host, "port": port, "model": model, "microphone": wanted, "token_file": token_file}
+        service.run(load(config, **given, log_level=log_level, log_format=log_format))
 
 
 @app.command()
@@ -145,7 +152,7 @@ def listen(
         if server is not None and model is not None:
             fail("--model is for hearing here; with --server, the server's own model hears")
         wanted = [part.strip() for part in (labels or "").split(",") if part.strip()]
-        settings = _settings(model=model)
+        settings = load(None, model=model).settings
         listening.run(settings, device=device, labels=wanted, save=save, server=server, as_json=as_json)
 
 
@@ -169,7 +176,7 @@ def classify(
     from spiccato.trouble import told
 
     with told():
-        if classifying.run(warmed(_settings(model=model)), files, as_json):
+        if classifying.run(warmed(load(None, model=model).settings), files, as_json):
             raise typer.Exit(1)
 
 
@@ -191,6 +198,7 @@ def devices(as_json: JsonOption = False) -> None:
 
 @app.command()
 def doctor(
+    config: ConfigOption = None,
     host: Annotated[str | None, typer.Option(help="As for `serve`.")] = None,
     port: Annotated[int | None, typer.Option(help="As for `serve`.")] = None,
     model: ModelOption = None,
@@ -209,7 +217,7 @@ def doctor(
     from spiccato.trouble import told
 
     with told():
-        if examination.run(_settings(host=host, port=port, model=model), as_json):
+        if examination.run(load(config, host=host, port=port, model=model).settings, as_json):
             raise typer.Exit(1)
 
 
@@ -250,7 +258,7 @@ def warm(model: ModelOption = None) -> None:
     from spiccato.trouble import told
 
     with told():
-        typer.echo(f"{warmed(_settings(model=model)).id} is ready")
+        typer.echo(f"{warmed(load(None, model=model).settings).id} is ready")
 
 
 @app.command()
@@ -288,19 +296,13 @@ def evaluate(
     with told():
         outputs = evaluating.Outputs(json_file, confusion, plots)
         outputs.check()
-        evaluating.run(warmed(_settings(model=model)), path, outputs, sweeps=sweeps, limit=limit, seed=seed)
+        evaluating.run(warmed(load(None, model=model).settings), path, outputs, sweeps=sweeps, limit=limit, seed=seed)
 
 
 app.command()(train)
 app.command()(calibrate)
 app.add_typer(data_app)
-
-
-def _settings(**given: Any) -> "Settings":
-    """The environment's settings, changed by what the command line gave. Raises ValidationError."""
-    from server.settings import Settings
-
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+app.add_typer(config_app)
 
 
 def run() -> None:

@@ -7,17 +7,21 @@ import socket
 
 from server import logs, tokens
 from server.app import server
+from server.config import Config
+from server.fits import Unfit
 from server.limits import is_loopback
-from server.settings import Settings
 from spiccato.trouble import fail
 
 log = logging.getLogger("spiccato.serve")
 
 
-def run(settings: Settings, log_level: str, log_format: str) -> None:
-    """Serve until Ctrl-C or SIGTERM. Raises ModelError; what cannot be, a port that is taken or one open to a network
-    without a token, is told as a sentence."""
-    logs.begin(log_level, log_format)
+def run(config: Config) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises ModelError and ConfigError; what cannot be, a port that is taken or one
+    open to a network without a token, is told as a sentence."""
+    settings = config.settings
+    logs.begin(settings.log_level, settings.log_format)
+    if config.file is not None:
+        log.info("config file=%s", config.file.absolute())
     try:
         known = tokens.check(settings)
     except tokens.AuthError as error:
@@ -25,7 +29,10 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     listening = _listen(settings.host, settings.port)
     port = listening.getsockname()[1]
     with listening:
-        running = server(settings)
+        try:
+            running = server(settings)
+        except Unfit as error:
+            raise config.error(error.mistakes) from error
         address = _address(settings.host, port, settings.tls_cert is not None)
         print(f"Spiccato is at {address} - open it in a browser; Ctrl-C stops it", flush=True)
         if not is_loopback(settings.host) and settings.tls_cert is None:

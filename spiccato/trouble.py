@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
-from pydantic import ValidationError
 
 from client.stream import StreamError
 from engine.weights import ModelError
+from server.config import ConfigError
+from server.detect import Mistaken
 from server.errors import Refusal
 from server.reader import ReadError
 
@@ -27,17 +28,7 @@ def told() -> Iterator[None]:
     """What the caller can mend is told as a sentence."""
     try:
         yield
-    except ValidationError as error:
-        fail(_settings(error))
-    except (ReadError, ModelError, Refusal, StreamError) as error:
+    except ConfigError as error:
+        fail("\nspiccato: ".join(error.sentences))
+    except (Mistaken, ModelError, ReadError, Refusal, StreamError) as error:
         fail(str(error))
-
-
-def _settings(error: ValidationError) -> str:
-    """Of server.settings: which one, its value and what is wrong with it."""
-    mistakes = []
-    for mistake in error.errors():
-        name = str(mistake["loc"][0]) if mistake["loc"] else "settings"
-        reason = mistake["msg"][:1].lower() + mistake["msg"][1:]
-        mistakes.append(f"{name}={mistake['input']!r} (--{name} or SPICCATO_{name.upper()}): {reason}")
-    return "; ".join(mistakes)

@@ -112,7 +112,7 @@ def test_a_model_that_is_not_there_is_told_with_its_path(sound: Path) -> None:
 def test_a_setting_that_is_out_of_range_is_told_with_its_value_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPICCATO_PORT", "70000")
     told = run("serve", status=1).stderr
-    assert told == ("spiccato: port='70000' (--port or SPICCATO_PORT): input should be less than or equal to 65535\n")
+    assert told == "spiccato: SPICCATO_PORT: port='70000': input should be less than or equal to 65535\n"
 
 
 def test_warm_names_the_model_that_is_ready(toy_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Whether settings fit the model. Changes nothing."""
+
+from collections.abc import Iterator
+
+from engine.weights import Model
+from server.detect import Mistaken, tuned
+from server.mistakes import Mistake
+from server.settings import Settings
+
+
+class Unfit(ValueError):
+    """Settings of the right form that cannot be used here."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(mistake.sentence for mistake in mistakes))
+        self.mistakes = mistakes
+
+
+def check(settings: Settings, model: Model) -> None:
+    """Raises Unfit with everything that does not fit."""
+    if found := mistakes(settings, model):
+        raise Unfit(found)
+
+
+def mistakes(settings: Settings, model: Model) -> list[Mistake]:
+    """`model` is the one of the file, before its thresholds were changed."""
+    return [*_thresholds(settings, model)]
+
+
+def _thresholds(settings: Settings, model: Model) -> Iterator[Mistake]:
+    try:
+        tuned(model, settings.thresholds)
+    except Mistaken as error:
+        for mistake in error.mistakes:
+            yield Mistake(tuple(mistake.path.split(".", 1)), mistake.message)
