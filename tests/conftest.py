@@ -1,5 +1,6 @@
-"""Fixtures that more than one file uses."""
+"""Fixtures that more than one file uses, and how the suite is run: the longest files first."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,24 @@ __all__ = ["orchestra_server", "server", "virtual_mic"]
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 ORCHESTRA = ROOT / "models" / "weights" / "orchestra.safetensors"
+
+# What takes longest begins first, so that of two workers (`make test`) neither waits long for the other's last file.
+LONGEST = (
+    "test_cli", "test_models_add", "test_engine_exact", "test_page", "test_engine_shapes", "test_bench",
+    "test_models_training", "test_models_run", "test_engine_jit", "test_microphone", "test_engine_pool",
+    "test_packaging", "test_sources", "test_proxy", "test_auth", "test_upload",
+)  # fmt: skip
+
+
+def pytest_configure() -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's; with two, workers would wait for each other
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """After pytest-randomly; within a file its order stays."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
