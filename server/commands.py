@@ -71,6 +71,8 @@ class Emit(Message):
     levels_hz: float = Field(default=10.0, ge=0, le=100)
     heartbeat_s: float = Field(default=2.0, ge=0.5, le=60)
     updates_hz: float = Field(default=0.0, ge=0, le=100)  # of the open events' greatest score
+    wave: bool = False  # frames have the extremes of their samples
+    linear: bool = False  # frames have a linear spectrum beside the bands
     explain: bool = False  # `scores` say which labels were held back, and why
 
 

@@ -3,6 +3,7 @@
 Knows the stream's meters and the engine's trace; nothing of sequence numbers or sockets.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +13,9 @@ from engine.latch import score_of
 from engine.pipeline import TRACE_FRAMES
 from server.commands import Emit
 from server.frames import DB_CEIL, DB_FLOOR, EVIDENCE_SCALE, FrameLayout, layout, pack
-from server.hearing import Hearing
+from server.hearing import BLOCK_FRAMES, Hearing
 from server.level import LevelMeter
+from server.picture import Picture
 from server.protocol import FrameInfo, Level, Scores, Suppressed
 
 
@@ -26,6 +28,12 @@ class Emitter:
         self._scores_every = layout(hearing.model, emit.scores_hz).every if emit.scores_hz else None
         self._layout: FrameLayout | None = layout(hearing.model, emit.frames_hz) if emit.frames_hz else None
         self._told = 0  # engine frames of this stretch that were looked at
+        self._picture: Picture | None = None
+        if self._layout is not None and (emit.wave or emit.linear):
+            every, front_end = self._layout.every, hearing.model.front_end
+            self._picture = Picture(front_end, every, BLOCK_FRAMES, wave=emit.wave, linear=emit.linear)
+            self._layout = replace(self._layout, wave=self._picture.pairs, linear=self._picture.bins)
+            hearing.tap = self._picture.feed
 
     def frame_info(self) -> FrameInfo | None:
         form = self._layout
@@ -40,11 +48,17 @@ class Emitter:
             db_floor=DB_FLOOR,
             db_ceil=DB_CEIL,
             evidence_scale=EVIDENCE_SCALE,
+            layers=list(form.layers),
+            wave=form.wave,
+            linear=form.linear,
+            linear_hz=self._hearing.model.front_end.sample_rate_hz / self._hearing.model.front_end.frame_samples,
         )
 
     def restart(self) -> None:
         """After a gap the engine counts its frames anew."""
         self._told = 0
+        if self._picture is not None:
+            self._picture.restart()
 
     def chunk(self, samples: NDArray[np.float32]) -> list[Level]:
         """After each chunk, (n, channels): at most one level, of all that came since the last."""
@@ -89,7 +103,10 @@ class Emitter:
         due = np.arange(-(-first // self._layout.every) * self._layout.every, self._told, self._layout.every)
         if not len(due):
             return []
-        return [pack(self._hearing.pipeline.trace[due % TRACE_FRAMES], self._sample_of(int(due[0])))]
+        rows, first_sample = self._hearing.pipeline.trace[due % TRACE_FRAMES], self._sample_of(int(due[0]))
+        if self._picture is None:
+            return [pack(rows, first_sample)]
+        return [pack(rows, first_sample, *self._picture.rows(due))]
 
     def _sample_of(self, frame: int) -> int:
         return self._hearing.clock(frame * self._hearing.model.front_end.hop_samples)

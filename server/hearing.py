@@ -46,6 +46,7 @@ class Hearing:
         self.sample = 0  # the clock: samples at the declared rate, lost ones counted
         self.lost = 0  # of these, lost in gaps
         self.gaps = 0
+        self.tap: Callable[[NDArray[np.float32]], None] | None = None  # given each block, at the engine's rate, first
         self._source = source
         self._live = live
         self._monotonic = monotonic
@@ -74,6 +75,8 @@ class Hearing:
         block = BLOCK_FRAMES * self.model.front_end.hop_samples
         for at in range(0, len(samples), block):
             first = self.pipeline.frames
+            if self.tap is not None:
+                self.tap(samples[at : at + block])
             events = self.pipeline.feed(samples[at : at + block])
             yield [self._event(event) for event in events] if self._updates is None else self._updated(first, events)
 

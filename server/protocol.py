@@ -53,6 +53,10 @@ class FrameInfo(Message):
     db_floor: int
     db_ceil: int
     evidence_scale: int
+    layers: list[int]  # neurons whose spikes these are: the cochlea's fibres, then each layer of the network
+    wave: int  # pairs of least and greatest sample; 0: not asked for
+    linear: int  # bins of the linear spectrum; 0: not asked for
+    linear_hz: float  # from one bin to the next
 
 
 class EffectiveThresholds(Message):

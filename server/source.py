@@ -24,7 +24,15 @@ log = logging.getLogger("spiccato.source")
 
 MAX_BLOCK_BYTES = 16_777_216  # blocks are our own: this only catches a fault
 TICK_S = 0.1
-EMIT = {"levels_hz": 10, "scores_hz": 10, "frames_hz": 50, "heartbeat_s": 2}
+EMIT = {
+    "levels_hz": 10,
+    "scores_hz": 10,
+    "frames_hz": 100,
+    "heartbeat_s": 2,
+    "wave": True,
+    "linear": True,
+    "explain": True,
+}
 SESSION_KINDS = {"microphone": "microphone", "stream": "network", "file": "file"}  # as `start.source.kind`
 
 Tap = Callable[[Opened, Block], None]

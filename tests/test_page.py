@@ -19,6 +19,7 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 from websockets.sync.client import connect
 
+from server.framing import unframed
 from tests.live_server import LiveServer, bare, live_server, until
 from tests.synth import low_high, render, write_wav
 from tests.virtual_mic import VirtualMic
@@ -124,11 +125,15 @@ class Wire:
         """The samples sent, cut where the page told that some were lost (a busy machine): (first sample, PCM)."""
         found = [(0, b"")]
         for data in self.sent:
+            if not isinstance(data, bytes):
+                continue
+            header, samples = unframed(data)
             first, pcm = found[-1]
-            if isinstance(data, bytes):
-                found[-1] = (first, pcm + data)
-            elif (message := json.loads(data))["type"] == "gap":
-                found.append((first + len(pcm) // 4 + message["samples"], b""))
+            behind = first + len(pcm) // 4 - header.first
+            if behind < 0:
+                found.append((header.first, samples))
+            else:
+                found[-1] = (first, pcm + samples[4 * behind :])  # it went again after a lost connection
         return found
 
 

@@ -318,6 +318,8 @@ def test_the_effective_configuration_is_told_with_its_defaults(toy: Model) -> No
         "levels_hz": 10,
         "heartbeat_s": 2,
         "updates_hz": 0,
+        "wave": False,
+        "linear": False,
         "explain": False,
     }
     assert (started["effective"]["on_overload"], started["resume"]) == ("block", None)

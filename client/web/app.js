@@ -1,6 +1,9 @@
 // The page, wired: one state, one way to change it, views that follow it. Knows every part by name and none from inside.
+//
+// A view has `update(state)`, called when the state has changed, or `draw(scene)`, called for each picture, or both.
 
 import * as access from './access.js'
+import { Clock } from './clock.js'
 import { Following } from './following.js'
 import { FrameError, decode } from './frames.js'
 import { History } from './history.js'
@@ -8,66 +11,103 @@ import { Listening } from './listening.js'
 import * as microphone from './microphone.js'
 import { Player } from './player.js'
 import * as service from './service.js'
-import { INITIAL, reduce } from './state.js'
+import { INITIAL, detectOf, reduce, rulesOf } from './state.js'
 import { classify } from './upload.js'
 import * as announcer from './views/announcer.js'
+import { pace } from './views/canvas.js'
 import * as controls from './views/controls.js'
+import * as envelope from './views/envelope.js'
+import * as folds from './views/folds.js'
 import * as gate from './views/gate.js'
+import * as heldback from './views/heldback.js'
 import * as lanes from './views/lanes.js'
 import * as log from './views/log.js'
+import * as marks from './views/marks.js'
 import * as meter from './views/meter.js'
+import * as raster from './views/raster.js'
 import * as ruler from './views/ruler.js'
 import * as spectrogram from './views/spectrogram.js'
 import * as stage from './views/stage.js'
 import * as status from './views/status.js'
 import * as timeline from './views/timeline.js'
+import * as wave from './views/wave.js'
 
-const WINDOW_S = 10 // what the lanes and the spectrogram show
-const SETTLE_MS = 600 // after the last news, one more picture: views that draw less often than news come catch up
+const WINDOW_S = 10 // what the pictures show
+const SPARE_S = 1 // that they remember beyond it
+const TICK_MS = 120 // how often figures change: faster cannot be read
+const FOLDS = 'spiccato.folded'
 
 const $ = (selector) => document.querySelector(selector)
 let state = INITIAL
 let history = null // the frames of the session that is heard now
+let clock = null // where now stands on them
 let asked = false // is a picture due?
-let settling = null
+let ticked = 0
+let shown = null // the state that the views show
+let drawnAt = 0
+const interval = pace()
 
 function dispatch(message) {
   const before = state
   state = reduce(state, message)
   if (state === before) return
-  if (state.session !== before.session && state.session?.shape) history = remember(state.session)
-  news()
+  if (state.session !== before.session && state.session?.shape) remember(state.session)
+  if (state.wishes !== before.wishes) wish()
+  draw()
 }
 
 function onFrames(buffer) {
   if (!history) return
   try {
     history.feed(decode(buffer, state.session.shape))
+    clock.feed(history.written, performance.now())
   } catch (error) {
     if (!(error instanceof FrameError)) throw error
     dispatch({ type: 'notice', text: error.message })
   }
-  news()
+  draw()
 }
 
 function remember({ rateHz, samplesPerFrame, shape }) {
-  const frames = Math.round((WINDOW_S * rateHz) / samplesPerFrame)
-  return new History({ frames, bands: shape.bands, labels: shape.labels, samplesPerFrame })
+  const framesPerSecond = rateHz / samplesPerFrame
+  const frames = Math.round((WINDOW_S + SPARE_S) * framesPerSecond)
+  history = new History({ frames, shape, samplesPerFrame, framesPerSecond })
+  clock = new Clock(framesPerSecond)
 }
 
-function news() {
-  draw()
-  clearTimeout(settling)
-  settling = setTimeout(draw, SETTLE_MS)
-}
-
+/** A picture at the next chance; further ones as long as something moves. */
 function draw() {
   if (asked) return
   asked = true
-  requestAnimationFrame(() => {
+  requestAnimationFrame((now) => {
     asked = false
-    for (const view of views) view.update(state, history)
+    const head = clock ? clock.read(now, interval() > 0) : 0
+    const ticking = now - ticked >= TICK_MS
+    if (ticking) ticked = now
+    if (shown !== state || ticking) {
+      for (const view of views) view.update?.(state, history)
+      shown = state
+    }
+    if (ticking || now - drawnAt >= interval()) {
+      const scene = { history, head, frames: history ? WINDOW_S * history.framesPerSecond : 1, ticking }
+      for (const view of views) view.draw?.(scene)
+      drawnAt = now
+    }
+    if (clock?.moving) draw()
+    else if (!ticking) setTimeout(draw, TICK_MS) // the last figures
   })
+}
+
+let wishes = null // timer: a slider moves often
+
+function wish() {
+  clearTimeout(wishes)
+  wishes = setTimeout(() => {
+    if (state.link.phase !== 'live' || !state.session || Object.keys(state.wishes).length === 0) return
+    const id = `c${Date.now()}`
+    dispatch({ type: 'asked', id })
+    listening.configure(id, detectOf(state))
+  }, 60)
 }
 
 async function onFile(file) {
@@ -102,9 +142,8 @@ async function onInput(input) {
 async function greet() {
   dispatch({ type: 'microphone', refused: microphone.whyNot(window) })
   if (!state.microphone.refused) {
-    const refresh = async () => dispatch({ type: 'microphone', devices: await microphone.devices() })
-    navigator.mediaDevices.addEventListener('devicechange', refresh)
-    await refresh()
+    navigator.mediaDevices.addEventListener('devicechange', () => listening.changed())
+    await listening.changed()
   }
   await comeIn()
 }
@@ -121,8 +160,19 @@ async function comeIn() {
   }
 }
 
+function onFold(name) {
+  dispatch({ type: 'fold', name })
+  localStorage.setItem(FOLDS, JSON.stringify(state.folded))
+}
+
+function folded() {
+  const kept = localStorage.getItem(FOLDS)
+  if (kept) return JSON.parse(kept)
+  return matchMedia('(max-width: 600px)').matches ? ['samples', 'envelope', 'spikes'] : []
+}
+
 const player = new Player($('audio'), dispatch)
-const listening = new Listening({ dispatch, onFrames })
+const listening = new Listening({ dispatch, onFrames, detect: () => detectOf(state) })
 const following = new Following({ dispatch, onFrames })
 const views = [
   gate.mount($('#gate'), {
@@ -142,9 +192,21 @@ const views = [
   }),
   stage.mount($('#stage')),
   announcer.mount($('#announcer')),
+  heldback.mount($('.heldback')),
   meter.mount($('.meter'), { onClearClips: () => dispatch({ type: 'clear_clips' }) }),
-  spectrogram.mount($('.spectrogram'), { again: draw }),
-  lanes.mount($('#live'), { onOrder: (order) => dispatch({ type: 'order', order }), again: draw }),
+  folds.mount($('#live'), { onFold }),
+  wave.mount($('.samples'), { again: draw }),
+  envelope.mount($('.envelope'), { again: draw }),
+  spectrogram.mount($('.spectrogram'), { again: draw, onScale: (scale) => dispatch({ type: 'scale', scale }) }),
+  raster.mount($('.spikes'), { again: draw }),
+  lanes.mount($('#live'), {
+    onOrder: (order) => dispatch({ type: 'order', order }),
+    onFold,
+    onRules: (label, rules) => dispatch({ type: 'wish', label, ...(rules ?? rulesOf(state, label).model) }),
+    onDetect: (label, detected) => dispatch({ type: 'wish', label, detected }),
+    again: draw,
+  }),
+  marks.mount($('.marks')),
   timeline.mount($('#timeline'), { onSeek: (ms) => player.seek(ms) }),
   log.mount($('.log'), {
     onClear: () => dispatch({ type: 'clear_events' }),
@@ -156,5 +218,5 @@ const views = [
   }),
 ]
 ruler.mount($('#live .ticks'), WINDOW_S)
-draw()
+dispatch({ type: 'fold', names: folded() })
 greet()

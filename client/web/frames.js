@@ -1,7 +1,8 @@
-// The binary `frame` message: bands for the spectrogram, evidence for the lanes. Knows the layout that `started` told;
-// nothing of sockets, time or pixels. The spikes between them are skipped: nothing here draws them.
+// The binary `frame` message: bands and a linear spectrum, spikes, evidence, the extremes of the samples. Knows the layout
+// that `started` told; nothing of sockets, time or pixels.
 //
-//   u8 0xF5, u8 version 1, u16 frames, u64 first sample; then for each frame: bands u8, spikes as bits, evidence i16
+//   u8 0xF5, u8 version 1, u16 frames, u64 first sample; then for each frame: bands u8, spikes as bits, evidence i16,
+//   wave i16 (least, greatest), linear u8
 
 const MAGIC = 0xf5
 const VERSION = 1
@@ -9,26 +10,34 @@ const HEADER_BYTES = 12
 
 export class FrameError extends Error {}
 
-/** The layout in `started.frame`, checked: {bands, spikes, labels, bytes, every, evidenceScale, dbFloor, dbCeil}. */
+/** The layout in `started.frame`, checked, with the places of the parts in a frame: {evidenceAt, waveAt, linearAt}. */
 export function layout(frame) {
-  const { bands, spikes, labels, bytes } = frame
-  const expected = bands + Math.ceil(spikes / 8) + 2 * labels
-  if (bytes !== expected) {
+  const { bands, spikes, labels, bytes, wave = 0, linear = 0 } = frame
+  const evidenceAt = bands + Math.ceil(spikes / 8)
+  const waveAt = evidenceAt + 2 * labels
+  const linearAt = waveAt + 4 * wave
+  const expected = linearAt + linear
+  if (bytes < expected) {
     throw new FrameError(`started.frame says ${bytes} bytes for each frame, its parts have ${expected}`)
   }
   return {
     bands,
     spikes,
     labels,
+    wave,
+    linear,
     bytes,
+    layers: frame.layers ?? [spikes],
+    linearHz: frame.linear_hz ?? 0,
     every: frame.every,
     evidenceScale: frame.evidence_scale,
-    dbFloor: frame.db_floor,
-    dbCeil: frame.db_ceil,
+    evidenceAt,
+    waveAt,
+    linearAt,
   }
 }
 
-/** @returns {{firstSample: number, count: number, bands: Uint8Array, evidence: Float32Array}} row by row, oldest first */
+/** @returns {{firstSample: number, count: number, rows: Uint8Array}} the frames as they came, oldest first */
 export function decode(buffer, shape) {
   if (buffer.byteLength < HEADER_BYTES)
     throw new FrameError(`a frame message of ${buffer.byteLength} bytes has no header`)
@@ -40,17 +49,7 @@ export function decode(buffer, shape) {
   if (buffer.byteLength !== HEADER_BYTES + count * shape.bytes) {
     throw new FrameError(`${count} frames of ${shape.bytes} bytes do not fill a message of ${buffer.byteLength} bytes`)
   }
-  const bands = new Uint8Array(count * shape.bands)
-  const evidence = new Float32Array(count * shape.labels)
-  for (let k = 0; k < count; k++) {
-    const at = HEADER_BYTES + k * shape.bytes
-    bands.set(new Uint8Array(buffer, at, shape.bands), k * shape.bands)
-    const evidenceAt = at + shape.bytes - 2 * shape.labels
-    for (let i = 0; i < shape.labels; i++) {
-      evidence[k * shape.labels + i] = view.getInt16(evidenceAt + 2 * i, true) / shape.evidenceScale
-    }
-  }
-  return { firstSample: Number(view.getBigUint64(4, true)), count, bands, evidence }
+  return { firstSample: Number(view.getBigUint64(4, true)), count, rows: new Uint8Array(buffer, HEADER_BYTES) }
 }
 
 /** The evidence of an output neuron is a log-odds; its score is the probability, 0 to 1. */

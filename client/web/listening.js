@@ -1,23 +1,36 @@
-// Listening with this browser's microphone: microphone -> link, and every lost sample told. Knows the order in which
-// the two are opened and closed; nothing of the DOM.
+// Listening with this browser's microphone: microphone -> backlog -> link, with every lost sample told. Knows the order in
+// which they are opened and closed, and what survives which loss; nothing of the DOM.
+//
+// A lost connection: the session goes on, what was not heard is sent again. A lost server: a new session. A lost device:
+// another one takes its place in the same session, and the time between is a gap.
 
 import * as access from './access.js'
+import { Backlog } from './backlog.js'
 import { Link, address } from './socket.js'
 import * as microphone from './microphone.js'
 
-const FRAMES_HZ = 50
-const LEVELS_HZ = 10
-const HEARTBEAT_S = 2
+const EMIT = {
+  frames_hz: 100,
+  levels_hz: 20,
+  scores_hz: 5,
+  updates_hz: 2,
+  heartbeat_s: 2,
+  explain: true,
+  wave: true,
+  linear: true,
+}
+const KEPT_S = 30 // of sound that the server has not heard
 const SAMPLE_BYTES = 4
 
 export class Listening {
-  constructor({ dispatch, onFrames }) {
+  /** detect(): what to detect, as in `start`. */
+  constructor({ dispatch, onFrames, detect }) {
     this.dispatch = dispatch
     this.onFrames = onFrames
+    this.detect = detect
     this.capture = null
     this.link = null
-    this.rateHz = 0
-    this.unsent = 0 // samples that the connection could not take since the last chunk it took
+    this.backlog = null // of the session; null while there is none
   }
 
   async start(deviceId) {
@@ -25,27 +38,27 @@ export class Listening {
     try {
       this.capture = await microphone.open({
         deviceId,
-        onChunk: (samples, missing) => this.#send(samples, missing),
-        onLost: () => this.stop('The microphone was unplugged or taken away.'),
+        onChunk: (samples, missing, broken) => this.#hear(samples, missing, broken),
+        onLost: () => this.#replace(),
       })
     } catch (error) {
       this.dispatch({ type: 'microphone', phase: 'closed', problem: microphone.explain(error) })
       return
     }
     const { rateHz, name } = this.capture
-    this.rateHz = rateHz
     this.link = new Link({
       url: address('v1/stream', document.baseURI),
       subprotocols: () => access.subprotocols('produce'),
-      hello: {
+      hello: () => ({
         type: 'start',
         protocol: 1,
-        audio: { encoding: 'pcm_f32le', sample_rate: rateHz, channels: 1 },
+        audio: { encoding: 'pcm_f32le', sample_rate: rateHz, channels: 1, framing: 'framed' },
         source: { name: 'browser', kind: 'browser' },
-        emit: { frames_hz: FRAMES_HZ, levels_hz: LEVELS_HZ, heartbeat_s: HEARTBEAT_S },
-      },
+        detect: this.detect(),
+        emit: EMIT,
+      }),
       bytesPerSecond: rateHz * SAMPLE_BYTES,
-      tell: (message) => this.#hear(message),
+      tell: (message) => this.#told(message),
       onFrames: this.onFrames,
     })
     this.dispatch({ type: 'microphone', phase: 'open', device: name, devices: await microphone.devices() })
@@ -57,6 +70,7 @@ export class Listening {
     this.capture = null
     await capture.stop() // gives its last samples first
     link.stop()
+    this.backlog = null
     this.dispatch({ type: 'microphone', phase: 'closed', problem })
   }
 
@@ -64,24 +78,81 @@ export class Listening {
     this.link.retryNow()
   }
 
-  #hear(message) {
-    this.dispatch(message)
-    if (message.type !== 'link') return
-    if (message.phase === 'live') this.capture?.start() // not before, or the first words would be lost
-    if (message.phase === 'failed') this.stop(message.detail)
-    if (message.phase === 'idle') this.stop() // the server ended the session
+  /** Change the detection of the session that runs. */
+  configure(id, detect) {
+    this.link?.send({ type: 'configure', id, detect })
   }
 
-  #send(samples, missing) {
-    const live = this.link.phase === 'live'
-    if (live && this.unsent > 0 && this.link.hasRoom()) {
-      this.link.send({ type: 'gap', samples: this.unsent, reason: 'network' })
-      this.unsent = 0
+  /** Devices came or went. */
+  async changed() {
+    this.dispatch({ type: 'microphone', devices: await microphone.devices() })
+    if (this.capture?.lost) await this.#replace()
+  }
+
+  async #replace() {
+    const { capture } = this
+    if (!capture) return
+    const before = capture.name
+    try {
+      await capture.replace()
+      const text = `${before || 'The microphone'} is gone: listening with ${capture.name || 'another one'}.`
+      this.dispatch({ type: 'notice', text })
+      this.dispatch({ type: 'microphone', device: capture.name, problem: null })
+    } catch (error) {
+      if (this.capture !== capture) return
+      const text = `${before || 'The microphone'} is gone. Plug one in: listening goes on by itself.`
+      this.dispatch({ type: 'notice', text: error.name === 'NotFoundError' ? text : microphone.explain(error) })
     }
-    if (live && missing > 0) this.link.send({ type: 'gap', samples: missing, reason: 'capture_overflow' })
-    if (this.link.audio(samples.buffer)) return
-    if (live) this.unsent += samples.length
-    else this.unsent = 0 // a new connection is a new session, with a clock of its own
-    this.dispatch({ type: 'unheard', ms: (1000 * samples.length) / this.rateHz })
+  }
+
+  #told(message) {
+    this.dispatch(message)
+    switch (message.type) {
+      case 'started':
+        this.#drop()
+        this.backlog = new Backlog(KEPT_S * this.capture.rateHz)
+        this.capture.start() // not before, or the first words would be lost
+        break
+      case 'resumed':
+        this.backlog.rewind(message.sample)
+        this.#pump()
+        break
+      case 'level':
+      case 'heartbeat':
+        this.backlog?.heard(message.sample)
+        break
+      case 'link':
+        if (!message.kept && message.phase !== 'live' && message.phase !== 'stopping') this.#drop()
+        if (message.phase === 'failed') this.stop(message.detail)
+        if (message.phase === 'idle') this.stop() // the server ended the session
+    }
+  }
+
+  #hear(samples, missing, broken) {
+    const { backlog } = this
+    let unheard = 0
+    if (backlog) {
+      backlog.broken ||= broken
+      unheard = backlog.add(samples, missing)
+    } else unheard = samples.length + missing // no session to be part of
+    this.#pump()
+    this.#unheard(unheard)
+  }
+
+  /** The session is over: what it had not heard will not be heard. */
+  #drop() {
+    this.#unheard(this.backlog?.kept ?? 0)
+    this.backlog = null
+  }
+
+  #unheard(samples) {
+    const rateHz = this.capture?.rateHz
+    if (samples > 0 && rateHz) this.dispatch({ type: 'unheard', ms: (1000 * samples) / rateHz })
+  }
+
+  /** Send what waits, as far as the connection takes it. */
+  #pump() {
+    const { backlog, link } = this
+    for (let message = backlog?.peek(); message && link.audio(message); message = backlog.peek()) backlog.pass()
   }
 }

@@ -3,6 +3,7 @@
 
 const CHUNK_MS = 32
 const QUANTUM = 128 // samples that an audio worklet gets at a time
+const ASLEEP_MS = 1000 // more wall time than this without sound: the machine slept, or the device was gone
 
 const REASONS = {
   NotAllowedError:
@@ -40,11 +41,17 @@ export async function devices() {
 }
 
 /**
- * Open a microphone. onChunk(samples: Float32Array, missing: samples lost before it); onLost() when the device goes.
- * @returns {Promise<{rateHz: number, name: string, start: () => void, stop: () => Promise<void>}>}
+ * Samples lost between two chunks. before, chunk: {first, length, wallMs}: place on the audio context's clock, and the wall
+ * clock at the end. The context's clock stands while a laptop sleeps; the wall clock does not.
  */
-export async function open({ deviceId, onChunk, onLost }) {
-  const media = await navigator.mediaDevices.getUserMedia({
+export function missingBetween(before, chunk, rateHz) {
+  const skipped = Math.max(0, chunk.first - before.first - before.length)
+  const wall = chunk.wallMs - before.wallMs - (1000 * (chunk.length + skipped)) / rateHz
+  return skipped + (wall > ASLEEP_MS ? Math.round((wall * rateHz) / 1000) : 0)
+}
+
+function ask(deviceId) {
+  return navigator.mediaDevices.getUserMedia({
     audio: {
       deviceId: deviceId ? { exact: deviceId } : undefined,
       channelCount: { ideal: 1 },
@@ -53,48 +60,100 @@ export async function open({ deviceId, onChunk, onLost }) {
       autoGainControl: false,
     },
   })
+}
+
+/**
+ * Open a microphone. onChunk(samples: Float32Array, missing: samples lost before it, broken: another device);
+ * onLost() when the device goes.
+ * @returns {Promise<Capture>}
+ */
+export async function open({ deviceId, onChunk, onLost }) {
+  const media = await ask(deviceId)
   const context = new AudioContext({ latencyHint: 'interactive' })
-  const track = media.getAudioTracks()[0]
-  track.onended = onLost
   try {
     await context.audioWorklet.addModule(new URL('worklet.js', import.meta.url))
     await context.resume()
   } catch (error) {
-    track.stop()
+    for (const track of media.getTracks()) track.stop()
     await context.close()
     throw error
   }
-  const node = new AudioWorkletNode(context, 'gather', {
-    numberOfInputs: 1,
-    numberOfOutputs: 1,
-    channelCount: 1,
-    channelCountMode: 'explicit',
-    processorOptions: { chunkSamples: QUANTUM * Math.round((CHUNK_MS * context.sampleRate) / 1000 / QUANTUM) },
-  })
-  let expected = null // where the next chunk should start on the context's clock
-  let ended
-  const end = new Promise((resolve) => (ended = resolve))
-  node.port.onmessage = ({ data }) => {
-    if (data.ended) return ended()
-    const missing = expected === null ? 0 : Math.max(0, data.first - expected)
-    expected = data.first + data.samples.length
-    onChunk(data.samples, missing)
+  return new Capture(context, media, onChunk, onLost)
+}
+
+class Capture {
+  constructor(context, media, onChunk, onLost) {
+    this.context = context
+    this.onLost = onLost
+    this.rateHz = context.sampleRate
+    this.node = new AudioWorkletNode(context, 'gather', {
+      numberOfInputs: 1,
+      numberOfOutputs: 1,
+      channelCount: 1,
+      channelCountMode: 'explicit',
+      processorOptions: { chunkSamples: QUANTUM * Math.round((CHUNK_MS * context.sampleRate) / 1000 / QUANTUM) },
+    })
+    this.end = new Promise((resolve) => (this.ended = resolve))
+    this.before = null // the chunk that came last
+    this.broken = false // the device changed since
+    this.running = false
+    this.lost = false // the device went, and none has taken its place
+    this.node.port.onmessage = ({ data }) => {
+      if (data.ended) return this.ended()
+      const chunk = { first: data.first, length: data.samples.length, wallMs: data.wallMs }
+      const missing = this.before ? missingBetween(this.before, chunk, this.rateHz) : 0
+      this.before = chunk
+      onChunk(data.samples, missing, this.broken)
+      this.broken = false
+    }
+    context.onstatechange = () => {
+      if (context.state === 'interrupted' || context.state === 'suspended') context.resume() // a call, a lid
+    }
+    this.#use(media)
   }
-  const source = context.createMediaStreamSource(media)
-  return {
-    rateHz: context.sampleRate,
-    name: track.label,
-    /** Let chunks come; again is the same. */
-    start() {
-      source.connect(node).connect(context.destination) // the node's output is silence; without it nothing is pulled
-    },
-    async stop() {
-      track.onended = null
-      node.port.postMessage('end')
-      await end
-      track.stop()
-      source.disconnect()
-      await context.close()
-    },
+
+  get name() {
+    return this.track.label
+  }
+
+  /** Let chunks come; again is the same. */
+  start() {
+    if (this.running) return
+    this.running = true
+    this.source.connect(this.node).connect(this.context.destination) // silent; without it nothing is pulled
+  }
+
+  /** Go on with the default device, at the same rate and on the same clock. */
+  async replace() {
+    if (this.replacing) return
+    this.replacing = true
+    try {
+      const media = await ask(null)
+      this.source.disconnect()
+      this.#use(media)
+      this.broken = true
+      if (this.running) this.source.connect(this.node)
+    } finally {
+      this.replacing = false
+    }
+  }
+
+  async stop() {
+    this.track.onended = this.context.onstatechange = null
+    this.node.port.postMessage('end')
+    await this.end
+    this.track.stop()
+    this.source.disconnect()
+    await this.context.close()
+  }
+
+  #use(media) {
+    this.source = this.context.createMediaStreamSource(media)
+    this.track = media.getAudioTracks()[0]
+    this.lost = false
+    this.track.onended = () => {
+      this.lost = true
+      this.onLost()
+    }
   }
 }

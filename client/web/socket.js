@@ -1,5 +1,5 @@
-// One connection to the service that comes back by itself: the one file that touches a socket. Knows phases, back-off
-// and which closes are final; nothing of what the messages mean.
+// One connection to the service that comes back by itself, and goes on with its session where the server still has it: the
+// one file that touches a socket. Knows phases, back-off and which closes are final; nothing of what the messages mean.
 //
 // Phases: connecting -> live -> stopping -> idle; a lost connection is `waiting` and then `connecting` again; a close
 // that another try would only repeat is `failed`.
@@ -8,8 +8,9 @@ const FIRST_WAIT_MS = 500
 const LONGEST_WAIT_MS = 10_000
 const SPREAD = 0.2 // share by which a wait is spread, so that many pages do not come back at once
 const STOP_PATIENCE_MS = 5000 // how long to wait for the summary after `stop`
-const QUEUE_S = 2 // audio that may wait in the browser's send buffer; more is dropped and told
-const FINAL_CLOSES = new Set([4400, 4401, 4403, 4404, 4409, 4413, 4415])
+const QUEUE_S = 2 // audio that may wait in the browser's send buffer; more waits with the caller
+const FINAL_CLOSES = new Set([4400, 4401, 4403, 4409, 4413, 4415])
+const NOTHING_TO_RESUME = 4404
 
 export function waitMs(attempt, random) {
   const wait = Math.min(FIRST_WAIT_MS * 2 ** attempt, LONGEST_WAIT_MS)
@@ -26,10 +27,10 @@ export function address(path, base) {
 export class Link {
   /**
    * subprotocols(): what to offer on each connection, or a promise of it.
-   * hello: message to send on opening, or null. bytesPerSecond: of the audio that will be sent.
+   * hello(): message to send on opening; none for a reader. bytesPerSecond: of the audio that will be sent.
    * tell(message): every text message, parsed, and `link` messages. onFrames(buffer): every binary message.
    */
-  constructor({ url, subprotocols = () => [], hello, bytesPerSecond = 0, tell, onFrames }) {
+  constructor({ url, subprotocols = () => [], hello = null, bytesPerSecond = 0, tell, onFrames }) {
     this.url = url
     this.subprotocols = subprotocols
     this.hello = hello
@@ -41,19 +42,16 @@ export class Link {
     this.timer = null
     this.fatal = null // the error message that ends this connection
     this.opened = false // this connection was open once
+    this.session = null // {id, token, lastSeq} that a new connection can go on with
     this.phase = 'idle'
     this.#connect()
   }
 
   /** Send audio. Returns false where it could not go: no connection, or one that does not keep up. */
   audio(buffer) {
-    if (!this.hasRoom()) return false
+    if (this.phase !== 'live' || this.socket.bufferedAmount > this.queueBytes) return false
     this.socket.send(buffer)
     return true
-  }
-
-  hasRoom() {
-    return this.phase === 'live' && this.socket.bufferedAmount <= this.queueBytes
   }
 
   send(message) {
@@ -99,22 +97,44 @@ export class Link {
     this.opened = false
     socket.onopen = () => {
       this.opened = true
-      if (this.hello) socket.send(JSON.stringify(this.hello))
+      if (this.hello) socket.send(JSON.stringify(this.#greeting()))
       this.#enter('live')
     }
     socket.onmessage = ({ data }) => {
       if (data instanceof ArrayBuffer) return this.onFrames(data)
-      const message = JSON.parse(data)
-      if (message.type === 'started') this.attempt = 0
-      if (message.type === 'error' && message.fatal) this.fatal = message
-      this.tell({ ...message, at: performance.now() })
+      this.#take(JSON.parse(data))
     }
     socket.onclose = ({ code, reason }) => this.#lost(code, reason)
+  }
+
+  #greeting() {
+    const { session } = this
+    return { ...this.hello(), ...(session && { resume: { token: session.token, last_seq: session.lastSeq } }) }
+  }
+
+  #take(message) {
+    const { type } = message
+    if (type === 'started') {
+      this.attempt = 0
+      this.session = this.hello && message.resume
+        ? { id: message.session, token: message.resume.token, lastSeq: message.seq, windowS: message.resume.window_s }
+        : null
+    } else if (type === 'ready' && this.session) return // of a connection that goes on with another session
+    if (type === 'resumed') this.attempt = 0
+    if (this.session && message.session === this.session.id) this.session.lastSeq = message.seq
+    if (type === 'error' && message.fatal) this.fatal = message
+    if (type === 'summary') this.session = null
+    if (type === 'error' && message.code.startsWith('resume_')) return // told by a new session
+    this.tell({ ...message, at: performance.now() })
   }
 
   #lost(code, reason) {
     clearTimeout(this.timer)
     if (this.phase === 'stopping' || code === 1000) return this.#enter('idle')
+    if (code === NOTHING_TO_RESUME && this.session) {
+      this.session = null
+      return this.#connect()
+    }
     if (FINAL_CLOSES.has(code) || (this.fatal && !this.fatal.retryable)) {
       return this.#enter('failed', {
         detail: this.fatal?.message ?? (reason || `The server closed with code ${code}.`),
@@ -137,8 +157,9 @@ export class Link {
     this.#enter('idle')
   }
 
+  /** kept: the session may go on over the next connection. */
   #enter(phase, more = {}) {
     this.phase = phase
-    this.tell({ type: 'link', phase, attempt: this.attempt, ...more })
+    this.tell({ type: 'link', phase, attempt: this.attempt, kept: this.session !== null, ...more })
   }
 }

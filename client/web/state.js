@@ -1,28 +1,41 @@
 // What the page knows, as one value, and how each message changes it: (state, message) -> state. Pure: no DOM, no
 // socket, no clock; a message that needs a time carries `at`, in milliseconds.
 //
-// Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `access`, `input`, `link`,
-// `microphone`, `sources`, `upload`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`.
+// Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `access`, `place`, `input`,
+// `link`, `microphone`, `sources`, `upload`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`,
+// `scale`, `fold`, `wish`, `asked`.
 
 import { abandon, merge, sounding, soundingAt } from './eventlog.js'
 import { layout } from './frames.js'
 
 const HOLD_MS = 1500 // how long the meter keeps a peak
 const LATENCIES = 16 // onsets over which the latency is told
+const GAPS = 100 // kept for the pictures
+const SUPPRESSED_MS = 300 // how often the list of what was held back changes: faster cannot be read
 
 const NONE = []
+const LOST = new Set(['waiting', 'connecting'])
 
 const SILENT_SESSION = {
   session: null, // {id, rateHz, samplesPerFrame, shape: layout of frames} of the stream now heard
   level: null, // {rmsDbfs, peakDbfs, holdDbfs, heldAt, silentMs, at}; null before the first
   health: { lagMs: null, realtime: null, droppedMs: 0, unheardMs: 0, gaps: 0 },
   latencies: [], // [{algorithmMs, serverMs}] of the newest onsets
+  gaps: [], // [{from_sample, samples, where, reason}] of this session
+  suppressed: [], // [{label, score, why}] that were not named, the strongest first
+  suppressedAt: 0,
 }
 
 export const INITIAL = {
   input: 'microphone', // microphone | file | server
   order: 'family', // family | sounding | name
-  model: null, // {id, labels: [{name, family, on: score, or null where it is not asked for}]}
+  scale: 'mel', // mel | linear
+  folded: [], // families and pictures that are folded
+  detect: null, // {labels, thresholds: {label: {on, off}}}: what the engine uses now, as it told
+  own: null, // the same, of the model
+  wishes: {}, // label -> {on, off, detected}, each optional: what the reader wants otherwise than the model
+  asked: null, // id of the `configure` that was not answered
+  model: null, // {id, labels: [{name, family}]}
   bandsHz: [], // centres of the spectrogram's bands
   formats: [], // that a file may have
   access: { asked: false, problem: null }, // does the service ask for a token, and what of the last one
@@ -41,14 +54,30 @@ export const INITIAL = {
 const HANDLERS = {
   info: (state, { info }) => ({
     ...state,
-    model: modelOf(info.model, info.detect.thresholds),
+    model: modelOf(info.model),
     bandsHz: info.bands_hz,
     formats: info.upload.formats,
+    own: info.detect,
+    detect: state.detect ?? info.detect,
     access: INITIAL.access,
   }),
   access: (state, { problem }) => ({ ...state, access: { asked: true, problem } }),
-  input: (state, { input }) => ({ ...state, input, notice: null }),
+  input: (state, { input }) => ({ ...state, input, notice: null, wishes: {}, detect: state.own, asked: null }),
   order: (state, { order }) => ({ ...state, order }),
+  scale: (state, { scale }) => ({ ...state, scale }),
+  fold: (state, { name, names }) => ({ ...state, folded: names ?? toggled(state.folded, name) }),
+  wish: (state, { label, ...wish }) => ({ ...state, wishes: wished(state.wishes, label, wish) }),
+  asked: (state, { id }) => ({ ...state, asked: id }),
+  configured: (state, { id, detect }) => ({ ...state, detect, asked: id === state.asked ? null : state.asked }),
+  configure_failed: (state, { errors }) => ({
+    ...state,
+    asked: null,
+    wishes: {},
+    notice: { text: errors.map((error) => error.message).join(' ') },
+  }),
+  scores: (state, { suppressed, at }) =>
+    at - state.suppressedAt < SUPPRESSED_MS ? state : { ...state, suppressed, suppressedAt: at },
+  resumed: (state, { effective }) => ({ ...state, detect: effective.detect }),
   microphone: (state, { type, ...change }) => ({ ...state, microphone: { ...state.microphone, ...change } }),
   sources: (state, { type, ...change }) => ({ ...state, sources: { ...state.sources, ...change } }),
   upload: uploaded,
@@ -74,7 +103,11 @@ const HANDLERS = {
     ...state,
     health: { ...state.health, lagMs: lag_ms, realtime: realtime_factor, droppedMs: dropped_ms },
   }),
-  gap: (state) => ({ ...state, health: { ...state.health, gaps: state.health.gaps + 1 } }),
+  gap: (state, { from_sample, samples, where, reason }) => ({
+    ...state,
+    health: { ...state.health, gaps: state.health.gaps + 1 },
+    gaps: [...state.gaps, { from_sample, samples, where, reason }].slice(-GAPS),
+  }),
   source: (state, { state: name, detail }) => ({ ...state, sourceState: { state: name, detail } }),
   warning: (state, { message }) => ({ ...state, notice: { text: message } }),
   error: (state, { message }) => ({ ...state, notice: { text: message } }),
@@ -86,9 +119,9 @@ export function reduce(state, message) {
   return handler ? handler(state, message) : state
 }
 
-/** The labels that sound now, [{label, onsetMs, event}], whichever way the sound came in. */
+/** The labels that sound now, [{label, onsetMs, event}], whichever way the sound came in; none while nobody knows. */
 export function soundingNow(state) {
-  if (state.input !== 'file') return sounding(state.events)
+  if (state.input !== 'file') return LOST.has(state.link.phase) ? NONE : sounding(state.events)
   return state.upload.phase === 'done' ? soundingAt(state.upload.events, state.player.positionMs) : []
 }
 
@@ -109,17 +142,61 @@ function uploaded(state, { type, ...upload }) {
 }
 
 /** The model as the views need it; the very same object where nothing has changed, so that no lane is built anew. */
-function modelOf({ name, version, labels, families }, thresholds, before = null) {
+function modelOf({ name, version, labels, families }, before = null) {
   const model = {
     id: `${name} ${version}`,
-    labels: labels.map((label, i) => ({ name: label, family: families[i], on: thresholds[label]?.on ?? null })),
+    labels: labels.map((label, i) => ({ name: label, family: families[i] })),
   }
   return JSON.stringify(model) === JSON.stringify(before) ? before : model
 }
 
-function followLink(state, { phase, attempt = 0, retryAt = null, detail = null }) {
+/**
+ * The rules of a label: what the reader wants, {rules: {on, off}, detected, own: the model's}; whether the engine listens for
+ * it now; and whether the engine's answer is pending.
+ */
+export function rulesOf(state, label) {
+  const wish = state.wishes[label] ?? {}
+  const engine = state.detect ? state.detect.labels.includes(label) : true
+  const own = state.own?.thresholds[label] ?? { on: 0.5, off: 0.4 }
+  const told = state.detect?.thresholds[label] ?? own
+  const rules = { on: wish.on ?? told.on, off: wish.off ?? told.off }
+  return {
+    wanted: {
+      rules,
+      detected: wish.detected ?? engine,
+      own: rules.on === own.on && rules.off === own.off,
+    },
+    model: own,
+    engine,
+    pending: state.asked !== null,
+  }
+}
+
+/** What to detect, as in `start` and `configure`: nothing where the reader has no wishes. */
+export function detectOf(state) {
+  if (Object.keys(state.wishes).length === 0) return {}
+  const labels = state.model.labels.map(({ name }) => name)
+  const detected = labels.filter((label) => rulesOf(state, label).wanted.detected)
+  return {
+    labels: detected,
+    thresholds: Object.fromEntries(detected.map((label) => [label, rulesOf(state, label).wanted.rules])),
+  }
+}
+
+function wished(wishes, label, wish) {
+  const { [label]: before, ...others } = wishes
+  return { ...others, [label]: { ...before, ...wish } }
+}
+
+function toggled(names, name) {
+  return names.includes(name) ? names.filter((one) => one !== name) : [...names, name]
+}
+
+/** kept: the session may go on over the next connection, so what sounded is not over. */
+function followLink(state, { phase, attempt = 0, retryAt = null, detail = null, kept = false }) {
   const link = { phase, attempt, retryAt, detail }
   if (phase === 'live' || phase === 'stopping') return { ...state, link }
+  if (kept) return { ...state, link, level: null, suppressed: NONE }
   const events = state.session
     ? abandon(state.events, state.session.id, phase === 'idle' ? 'not followed' : 'connection lost')
     : state.events
@@ -128,6 +205,8 @@ function followLink(state, { phase, attempt = 0, retryAt = null, detail = null }
     link,
     events,
     level: null,
+    suppressed: NONE,
+    asked: null,
     sourceState: null,
     session: phase === 'connecting' ? null : state.session,
   }
@@ -139,7 +218,9 @@ function started(state, message) {
   return {
     ...state,
     ...SILENT_SESSION,
-    model: modelOf(message.model, message.effective.detect.thresholds, state.model),
+    detect: message.effective.detect,
+    asked: null,
+    model: modelOf(message.model, state.model),
     health: { ...SILENT_SESSION.health, unheardMs: state.health.unheardMs },
     session: {
       id: message.session,

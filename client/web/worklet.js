@@ -1,5 +1,6 @@
 // Gathers the microphone's samples into chunks on the audio thread. Knows render quanta; nothing of sockets.
-// Each message to the page: {first, samples}: samples is a Float32Array, first its place on the audio context's clock.
+// Each message to the page: {first, samples, wallMs}: samples is a Float32Array, first its place on the audio context's
+// clock, wallMs the wall clock when they were complete: the context's clock stands while a laptop sleeps.
 
 class Gather extends AudioWorkletProcessor {
   constructor({ processorOptions }) {
@@ -36,7 +37,7 @@ class Gather extends AudioWorkletProcessor {
     if (this.filled === 0) return
     const samples = this.chunk.slice(0, this.filled)
     this.filled = 0
-    this.port.postMessage({ first: end - samples.length, samples }, [samples.buffer])
+    this.port.postMessage({ first: end - samples.length, samples, wallMs: Date.now() }, [samples.buffer])
   }
 }
 

@@ -16,27 +16,55 @@ function message(firstSample, frames) {
   view.setUint8(1, 1)
   view.setUint16(2, frames.length, true)
   view.setBigUint64(4, BigInt(firstSample), true)
-  frames.forEach(({ bands, evidence }, k) => {
+  frames.forEach(({ bands, evidence, spikes = 0 }, k) => {
     const at = 12 + 9 * k
     bands.forEach((level, i) => view.setUint8(at + i, level))
-    view.setUint16(at + 3, 0xffff, true) // spikes: skipped
+    view.setUint16(at + 3, spikes, true)
     evidence.forEach((value, i) => view.setInt16(at + 5 + 2 * i, Math.round(256 * value), true))
   })
   return buffer
 }
 
-test('bands and evidence come out of a message as they went in', () => {
-  const frames = decode(
-    message(960, [
-      { bands: [0, 128, 255], evidence: [0, -3] },
-      { bands: [1, 2, 3], evidence: [2, 127] },
-    ]),
-    layout(TOLD),
+test('a history reads bands, spikes and evidence as they were sent', () => {
+  const shape = layout(TOLD)
+  const history = new History({ frames: 4, shape, samplesPerFrame: 100 })
+  history.feed(
+    decode(
+      message(960, [
+        { bands: [0, 128, 255], evidence: [0, -3] },
+        { bands: [1, 2, 3], evidence: [2, 127], spikes: 0b100_0000_0001 },
+      ]),
+      shape,
+    ),
   )
-  assert.equal(frames.firstSample, 960)
-  assert.equal(frames.count, 2)
-  assert.deepEqual([...frames.bands], [0, 128, 255, 1, 2, 3])
-  assert.deepEqual([...frames.evidence], [0, -3, 2, 127])
+  assert.equal(history.endSample, 1160)
+  assert.deepEqual([...history.levels.subarray(0, 6)], [0, 128, 255, 1, 2, 3])
+  assert.deepEqual([...history.evidence.subarray(0, 4)], [0, -3, 2, 127])
+  assert.deepEqual(
+    [0, 1, 10].map((neuron) => history.fired(1, neuron)),
+    [1, 0, 1],
+  )
+  assert.equal(history.fired(0, 0), 0)
+})
+
+test('samples and the linear spectrum follow the evidence, and what follows them is stepped over', () => {
+  const told = { ...TOLD, bytes: 9 + 4 + 2 + 3, wave: 1, linear: 2, linear_hz: 31.25 }
+  const shape = layout(told)
+  const buffer = new ArrayBuffer(12 + 2 * told.bytes)
+  const view = new DataView(buffer)
+  new Uint8Array(buffer).set([0xf5, 1, 2, 0])
+  for (const k of [0, 1]) {
+    const at = 12 + k * told.bytes + 9
+    view.setInt16(at, -16384 * (k + 1), true)
+    view.setInt16(at + 2, 1000, true)
+    new Uint8Array(buffer).set([7 + k, 9], at + 4)
+  }
+  const history = new History({ frames: 4, shape, samplesPerFrame: 100 })
+  history.feed(decode(buffer, shape))
+  assert.deepEqual([...history.wave.subarray(0, 4)], [-16384, 1000, -32768, 1000])
+  assert.deepEqual([...history.linear.subarray(0, 4)], [7, 9, 8, 9])
+  assert.ok(Math.abs(history.peakDb[0] + 6.02) < 0.01)
+  assert.ok(Math.abs(history.peakDb[1]) < 0.01)
 })
 
 test('a sample beyond 32 bits keeps its place', () => {
@@ -48,8 +76,8 @@ test('evidence of nothing is a score of one half', () => {
   assert.ok(Math.abs(score(logOdds(0.9)) - 0.9) < 1e-12)
 })
 
-test('a layout whose parts do not make up its bytes is refused', () => {
-  assert.throws(() => layout({ ...TOLD, bytes: 10 }), /says 10 bytes for each frame, its parts have 9/)
+test('a layout whose parts need more than its bytes is refused', () => {
+  assert.throws(() => layout({ ...TOLD, bytes: 8 }), /says 8 bytes for each frame, its parts have 9/)
 })
 
 test('what is no frame message is refused by name', () => {
@@ -60,13 +88,16 @@ test('what is no frame message is refused by name', () => {
   assert.throws(() => decode(good, layout(TOLD)), /not a version 1 frame/)
 })
 
-const frames = (firstSample, ...evidence) => ({
-  firstSample,
-  count: evidence.length,
-  bands: new Uint8Array(evidence.length).fill(200),
-  evidence: Float32Array.from(evidence),
-})
-const memory = () => new History({ frames: 4, bands: 1, labels: 1, samplesPerFrame: 100 })
+const SMALL = layout({ bands: 1, spikes: 8, labels: 1, bytes: 4, every: 1, evidence_scale: 256 })
+const frames = (firstSample, ...evidence) => {
+  const rows = new Uint8Array(4 * evidence.length)
+  evidence.forEach((value, k) => {
+    rows.set([200, 0], 4 * k)
+    new DataView(rows.buffer).setInt16(4 * k + 2, 256 * value, true)
+  })
+  return { firstSample, count: evidence.length, rows }
+}
+const memory = () => new History({ frames: 4, shape: SMALL, samplesPerFrame: 100 })
 
 test('the history holds the newest frames in fixed memory', () => {
   const history = memory()
@@ -85,6 +116,7 @@ test('frames that were lost are blank, so that time stays true', () => {
   assert.equal(history.written, 4)
   assert.deepEqual([...history.levels], [200, 0, 0, 200])
   assert.deepEqual([...history.evidence], [9, NONE, NONE, 8])
+  assert.deepEqual([...history.heard], [1, 0, 0, 1])
 })
 
 test('a gap longer than the memory costs no more than the memory', () => {

@@ -23,7 +23,7 @@ test('one file opens sockets', () => {
 })
 
 test('the reducer and what it is made of touch no page, socket or clock', () => {
-  for (const name of ['state.js', 'eventlog.js', 'frames.js', 'history.js', 'format.js']) {
+  for (const name of ['state.js', 'eventlog.js', 'frames.js', 'history.js', 'format.js', 'clock.js', 'adsr.js', 'backlog.js']) {
     assert.doesNotMatch(read(name), /document\.|window\.|performance\.now|Date\.now|setTimeout|fetch\(/, name)
   }
 })

@@ -3,15 +3,25 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { INITIAL, eventsShown, isListening, latency, reduce, soundingNow } from '../../client/web/state.js'
+import {
+  INITIAL,
+  detectOf,
+  eventsShown,
+  isListening,
+  latency,
+  reduce,
+  rulesOf,
+  soundingNow,
+} from '../../client/web/state.js'
 
 const MODEL = { name: 'toy', version: '0.0.1', sha256: '', labels: ['low', 'high'], families: ['a', 'b'] }
 const THRESHOLDS = { low: { on: 0.7, off: 0.4 }, high: { on: 0.6, off: 0.4 } }
-const INFO = { model: MODEL, detect: { thresholds: THRESHOLDS }, bands_hz: [60, 120], upload: { formats: ['wav'] } }
+const DETECT = { labels: ['low', 'high'], thresholds: THRESHOLDS }
+const INFO = { model: MODEL, detect: DETECT, bands_hz: [60, 120], upload: { formats: ['wav'] } }
 const STARTED = {
   type: 'started',
   session: 's_1',
-  effective: { audio: { sample_rate: 48_000 }, detect: { thresholds: THRESHOLDS } },
+  effective: { audio: { sample_rate: 48_000 }, detect: DETECT },
   model: MODEL,
   hop_ms: 10,
   frame: { bands: 64, spikes: 66, labels: 2, bytes: 77, every: 2, db_floor: -100, db_ceil: 0, evidence_scale: 256 },
@@ -74,10 +84,77 @@ test('no message changes the state that it was given', () => {
 })
 
 test('the labels with their families and thresholds are known before anything is heard', () => {
-  assert.deepEqual(after({ type: 'info', info: INFO }).model.labels, [
-    { name: 'low', family: 'a', on: 0.7 },
-    { name: 'high', family: 'b', on: 0.6 },
+  const state = after({ type: 'info', info: INFO })
+  assert.deepEqual(state.model.labels, [
+    { name: 'low', family: 'a' },
+    { name: 'high', family: 'b' },
   ])
+  assert.deepEqual(rulesOf(state, 'low').wanted, { rules: { on: 0.7, off: 0.4 }, detected: true, own: true })
+  assert.deepEqual(detectOf(state), {})
+})
+
+test('a threshold that the reader moves is wanted at once, and used when the engine says so', () => {
+  const moved = after({ type: 'info', info: INFO }, STARTED, { type: 'wish', label: 'low', on: 0.5 })
+  assert.deepEqual(rulesOf(moved, 'low').wanted, { rules: { on: 0.5, off: 0.4 }, detected: true, own: false })
+  const detect = detectOf(moved)
+  assert.deepEqual(detect, { labels: ['low', 'high'], thresholds: { ...THRESHOLDS, low: { on: 0.5, off: 0.4 } } })
+  const asked = reduce(moved, { type: 'asked', id: 'c1' })
+  assert.ok(rulesOf(asked, 'low').pending)
+  const told = reduce(asked, { type: 'configured', id: 'c1', sample: 0, detect })
+  assert.ok(!rulesOf(told, 'low').pending)
+  assert.equal(told.detect.thresholds.low.on, 0.5)
+  const back = reduce(told, { type: 'wish', label: 'low', ...rulesOf(told, 'low').model })
+  assert.ok(rulesOf(back, 'low').wanted.own)
+})
+
+test('a label that is switched off is not asked for, and its thresholds are not sent', () => {
+  const state = after({ type: 'info', info: INFO }, STARTED, { type: 'wish', label: 'low', detected: false })
+  assert.deepEqual(detectOf(state), { labels: ['high'], thresholds: { high: THRESHOLDS.high } })
+  assert.ok(rulesOf(state, 'low').engine, 'the engine has not answered yet')
+  const told = reduce(state, { type: 'configured', id: 'c1', sample: 0, detect: detectOf(state) })
+  assert.ok(!rulesOf(told, 'low').engine)
+})
+
+test('wishes that the engine refuses are given up, with its sentence', () => {
+  const state = after(
+    { type: 'info', info: INFO },
+    STARTED,
+    { type: 'wish', label: 'low', on: 0.3 },
+    { type: 'asked', id: 'c1' },
+    { type: 'configure_failed', id: 'c1', errors: [{ message: 'off=0.4 is not below on=0.3' }] },
+  )
+  assert.equal(state.notice.text, 'off=0.4 is not below on=0.3')
+  assert.ok(rulesOf(state, 'low').wanted.own)
+})
+
+test('gaps are kept with their place, and are those of this session', () => {
+  const gap = { type: 'gap', from_sample: 100, samples: 50, where: 'client', reason: 'sleep', seq: 4 }
+  const state = after(STARTED, gap)
+  assert.deepEqual(state.gaps, [{ from_sample: 100, samples: 50, where: 'client', reason: 'sleep' }])
+  assert.equal(state.health.gaps, 1)
+  assert.deepEqual(reduce(state, { ...STARTED, session: 's_2' }).gaps, [])
+})
+
+test('a connection whose session is kept ends no event, but nothing is lit meanwhile', () => {
+  const lost = after(STARTED, ONSET, { type: 'link', phase: 'waiting', kept: true })
+  assert.equal(lost.events[0].phase, 'onset')
+  assert.deepEqual(labels(lost), [])
+  const back = reduce(lost, { type: 'link', phase: 'live', kept: true })
+  assert.deepEqual(labels(back), ['low'])
+  assert.equal(back.session.id, 's_1')
+})
+
+test('what was held back changes slowly enough to be read', () => {
+  const scores = (at, label) => ({ type: 'scores', at, suppressed: [{ label, score: 0.3, why: 'below_threshold' }] })
+  const state = after(scores(1000, 'low'), scores(1100, 'high'))
+  assert.equal(state.suppressed[0].label, 'low')
+  assert.equal(reduce(state, scores(1400, 'high')).suppressed[0].label, 'high')
+})
+
+test('a family folds and unfolds', () => {
+  const folded = after({ type: 'fold', name: 'family a' })
+  assert.deepEqual(folded.folded, ['family a'])
+  assert.deepEqual(reduce(folded, { type: 'fold', name: 'family a' }).folded, [])
 })
 
 test('a session of the same model leaves the model as it is, so that no lane is built anew', () => {

@@ -1,97 +1,171 @@
-// A lane for each instrument: its name, lit while it sounds, its evidence as a curve under the threshold that it must
-// pass, and its past events as bars. Knows the history's evidence and the events; nothing of the spectrogram.
+// A lane for each instrument: its name, lit while it sounds, its membrane between its thresholds, its past events as bars.
+// Families fold. A lane's name opens its thresholds. Knows events and rules; nothing of the other pictures.
 
+import { byLabel } from '../eventlog.js'
 import { percent, words } from '../format.js'
-import { byLabel, sounding } from '../eventlog.js'
-import { pace } from './canvas.js'
+import { rulesOf, soundingNow } from '../state.js'
 import { arrange } from './order.js'
 import { Strip } from './strip.js'
+import { tuning } from './tuning.js'
 
-const SCORE_MS = 120 // how often the figures change: faster cannot be read
+const NONE = []
 
-export function mount(root, { onOrder, again }) {
+export function mount(root, { onOrder, onFold, onRules, onDetect, again }) {
   const list = root.querySelector('.lanes')
   const order = root.querySelector('#order')
   order.addEventListener('change', () => onOrder(order.value))
-  const interval = pace()
-  let lanes = new Map() // label -> {row, score, strip, index}
+  let lanes = new Map() // label -> {row, name, score, strip, panel, index, rules, events}
+  let heads = new Map() // family -> {row, button, inside}
   let model = null
   let arranged = '' // the order that stands, as one string
-  let drawnAt = 0
-  let scoredAt = 0
+  let open = null // label whose thresholds are open
+  let last = null // the state that the rows show
 
-  function build(labels) {
+  function build({ labels }) {
+    open = null
+    heads = new Map()
     lanes = new Map(
       labels.map((label, index) => {
         const row = document.createElement('li')
         row.className = 'row lane'
         row.dataset.family = label.family
         row.dataset.label = label.name
-        const name = document.createElement('span')
+        const name = document.createElement('button')
+        name.type = 'button'
         name.className = 'lane-name'
         name.textContent = words(label.name)
-        if (label.on !== null) row.title = `${words(label.name)}: on from ${percent(label.on)}`
+        name.setAttribute('aria-expanded', 'false')
+        name.setAttribute('aria-controls', `tune-${label.name}`)
+        name.addEventListener('click', () => toggle(label.name))
         const canvas = document.createElement('canvas')
         canvas.setAttribute('aria-hidden', 'true')
         const score = document.createElement('span')
         score.className = 'lane-score'
         row.append(name, canvas, score)
-        return [label.name, { row, score, strip: new Strip(canvas, label.on, again), index }]
+        const panel = tuning(label, {
+          onRules: (rules) => onRules(label.name, rules),
+          onDetect: (detected) => onDetect(label.name, detected),
+        })
+        panel.root.hidden = true
+        return [label.name, { row, name, score, panel, strip: new Strip(canvas, index, again), index, events: NONE }]
       }),
     )
+  }
+
+  function toggle(label) {
+    for (const [name, { name: button, panel, row }] of lanes) {
+      const opened = name === label && open !== label
+      button.setAttribute('aria-expanded', opened)
+      panel.root.hidden = !opened
+      if (opened) row.after(panel.root)
+      else panel.root.remove()
+    }
+    open = open === label ? null : label
+  }
+
+  function head(family, folded) {
+    if (!heads.has(family)) {
+      const row = document.createElement('li')
+      row.className = 'family'
+      row.dataset.family = family
+      const button = document.createElement('button')
+      button.type = 'button'
+      button.addEventListener('click', () => onFold(`family ${family}`))
+      const inside = document.createElement('span')
+      inside.className = 'family-inside'
+      button.append(words(family), inside)
+      row.append(button)
+      heads.set(family, { row, button, inside })
+    }
+    const { row, button } = heads.get(family)
+    button.setAttribute('aria-expanded', !folded)
+    return row
   }
 
   /** Put the rows, and the families' names between them, into the order asked for; only when it has changed. */
   function place(state, on) {
-    const wanted = arrange(model.labels, state.order, on)
+    const wanted = arrange(model.labels, state.order, on).map((group) => ({
+      ...group,
+      folded: group.family !== null && state.folded.includes(`family ${group.family}`),
+    }))
     const key = JSON.stringify(wanted)
     if (key === arranged) return
     arranged = key
+    const focused = document.activeElement
     list.replaceChildren(
-      ...wanted.flatMap(({ family, names }) => {
-        const rows = names.map((name) => lanes.get(name).row)
-        if (!family) return rows
-        const head = document.createElement('li')
-        head.className = 'family'
-        head.dataset.family = family
-        head.textContent = words(family)
-        return [head, ...rows]
+      ...wanted.flatMap(({ family, names, folded }) => {
+        const rows = folded
+          ? []
+          : names.flatMap((name) => [lanes.get(name).row, ...(open === name ? [lanes.get(name).panel.root] : [])])
+        return family ? [head(family, folded), ...rows] : rows
       }),
     )
+    if (list.contains(focused)) focused.focus() // moving a row takes the focus from it
   }
 
   return {
-    update(state, history) {
+    update(state) {
       if (!state.model) return
       if (model !== state.model) {
         model = state.model
         arranged = ''
-        build(model.labels)
+        build(model)
       }
-      const on = sounding(state.events).map((one) => one.label)
+      if (last === state) return
+      last = state
+      const on = soundingNow(state).map((one) => one.label)
       place(state, on)
-      for (const [name, { row }] of lanes) {
-        const lit = String(on.includes(name))
-        if (row.dataset.on !== lit) row.dataset.on = lit
+      const events = byLabel(state.session ? ours(state) : NONE)
+      for (const [label, lane] of lanes) {
+        const { wanted, engine, pending } = rulesOf(state, label)
+        const lit = String(on.includes(label))
+        if (lane.row.dataset.on !== lit) lane.row.dataset.on = lit
+        const off = String(!engine)
+        if (lane.row.dataset.off !== off) lane.row.dataset.off = off
+        lane.rules = same(lane.rules, wanted.detected ? wanted.rules : null)
+        lane.events = sameEvents(lane.events, events.get(label) ?? NONE)
+        const why = state.suppressed.find((one) => one.label === label)
+        lane.row.title = explained(label, wanted, why)
+        lane.why = why?.why === 'below_threshold'
+        if (open === label)
+          lane.panel.update({ rules: wanted.rules, detected: wanted.detected, own: wanted.own, pending })
       }
-      const now = performance.now()
-      if (now - drawnAt >= interval()) {
-        const events = byLabel(state.session ? ours(state) : [])
-        for (const [name, { strip, index }] of lanes) strip.draw(history, index, events.get(name) ?? [])
-        drawnAt = now
+      for (const [family, { inside }] of heads) {
+        const names = on.filter((label) => lanes.get(label)?.row.dataset.family === family).map(words)
+        const text = state.folded.includes(`family ${family}`) ? names.join(', ') : ''
+        if (inside.textContent !== text) inside.textContent = text
       }
-      if (now - scoredAt >= SCORE_MS) {
-        for (const { score, index } of lanes.values()) {
-          const text = history ? percent(history.scoreNow(index)) : ''
-          if (score.textContent !== text) score.textContent = text
-        }
-        scoredAt = now
+    },
+
+    draw(scene) {
+      for (const [, lane] of lanes) {
+        if (lane.row.isConnected) lane.strip.draw(scene, lane.events, lane.rules)
+        if (!scene.ticking) continue
+        const text = !lane.rules ? 'off' : scene.history ? percent(scene.history.scoreNow(lane.index)) : ''
+        if (lane.score.textContent !== text) lane.score.textContent = text
+        const almost = String(lane.why)
+        if (lane.row.dataset.almost !== almost) lane.row.dataset.almost = almost
       }
     },
   }
 }
 
+/** Why this label is or is not named now, in a sentence. */
+export function explained(label, { rules, detected }, suppressed) {
+  if (!detected) return `${words(label)}: not listened for`
+  const base = `${words(label)}: on from ${percent(rules.on)}, off under ${percent(rules.off)}`
+  return suppressed ? `${base}; held back at ${percent(suppressed.score)}` : base
+}
+
 /** The events of the session that the history belongs to: others have another clock. */
 function ours(state) {
   return state.events.filter((event) => event.session === state.session.id && event.phase !== 'retract')
+}
+
+function same(before, rules) {
+  return before && rules && before.on === rules.on && before.off === rules.off ? before : rules
+}
+
+function sameEvents(before, events) {
+  return before.length === events.length && before.every((event, i) => event === events[i]) ? before : events
 }

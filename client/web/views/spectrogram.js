@@ -1,80 +1,55 @@
-// The spectrogram: time to the right, frequency upwards, the newest sound at the right edge. Knows the history's bands;
-// nothing of labels. Each frame is painted once, into a ring one pixel wide for each frame; a picture is two copies of it.
+// The spectrogram: time to the right, frequency upwards, log magnitude as colour; the bands (mel) that the engine hears,
+// or a linear spectrum. Knows levels; nothing of labels.
 
 import { hertz } from '../format.js'
-import { colour, onScheme, pace, sharp } from './canvas.js'
+import { colour } from './canvas.js'
 import { axisMarks, heat } from './heat.js'
+import { Plot } from './plot.js'
+import { Reel } from './reel.js'
 
-const MARKS_HZ = [100, 200, 500, 1000, 2000, 5000]
+const MARKS_HZ = { mel: [100, 200, 500, 1000, 2000, 5000], linear: [1000, 2000, 3000, 4000, 5000, 6000, 7000] }
 const APART = 0.11 // of the height: below that, two marks would touch
 
-export function mount(root, { again }) {
-  const canvas = root.querySelector('canvas')
+export function mount(root, { again, onScale }) {
   const axis = root.querySelector('.axis')
-  const ring = document.createElement('canvas')
-  const ink = ring.getContext('2d')
-  const interval = pace()
+  const scales = [...root.querySelectorAll('input[name=scale]')]
+  for (const radio of scales) radio.addEventListener('change', () => onScale(radio.value))
   let ground = ''
-  let column = null // ImageData of one frame
-  let words = null // the same memory, a word for each band
   let colours = null
-  let drawn = null // {history, written} that the ring shows
-  let shown = null // the same, on the canvas
-  let shownAt = 0
-  let marked = null // the band centres that the axis shows
-  const context = sharp(canvas, () => {
-    shown = null
-    again()
-  })
-  const repaint = () => {
-    colours = heat(matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark')
-    ground = colour(root, '--ground')
-    drawn = shown = null
-    again()
-  }
-  onScheme(repaint)
-  repaint()
-
-  function paintRing(history) {
-    if (drawn?.history !== history) {
-      ring.width = history.capacity
-      ring.height = history.bands
-      column = ink.createImageData(1, history.bands)
+  let history = null
+  let scale = null
+  let marked = null // what the axis shows
+  let column = null // ImageData of one frame
+  let words = null // the same memory, a word for each row
+  const reel = new Reel((context, x, k) => {
+    if (column?.height !== reel.rows) {
+      column = context.createImageData(1, reel.rows)
       words = new Uint32Array(column.data.buffer)
-      drawn = { history, written: 0 }
     }
-    const [from, to] = history.since(drawn.written)
-    for (let k = from; k < to; k++) {
-      const row = k % history.capacity
-      for (let band = 0; band < history.bands; band++) {
-        words[history.bands - 1 - band] = colours[history.levels[row * history.bands + band]]
-      }
-      ink.putImageData(column, row, 0)
-    }
-    drawn.written = to
-  }
-
-  function show(history) {
-    const { width, height } = canvas
-    context.fillStyle = ground
-    context.fillRect(0, 0, width, height)
-    if (!history) return
-    paintRing(history)
-    const step = width / history.capacity
-    const count = Math.min(history.written, history.capacity)
-    const first = (history.written - count) % history.capacity
-    const head = Math.min(count, history.capacity - first) // frames before the ring's edge
-    const left = width - count * step
-    context.imageSmoothingQuality = 'medium'
-    if (head > 0) context.drawImage(ring, first, 0, head, history.bands, left, 0, head * step, height)
-    if (count > head) {
-      context.drawImage(ring, 0, 0, count - head, history.bands, left + head * step, 0, (count - head) * step, height)
-    }
-  }
+    const levels = scale === 'linear' ? history.linear : history.levels
+    const at = (k % history.capacity) * reel.rows
+    for (let i = 0; i < reel.rows; i++) words[reel.rows - 1 - i] = colours[levels[at + i]]
+    context.putImageData(column, x, 0)
+  })
+  const plot = new Plot(
+    root.querySelector('canvas'),
+    again,
+    (context, width, height, scene) => {
+      context.fillStyle = ground
+      context.fillRect(0, 0, width, height)
+      context.imageSmoothingQuality = 'medium'
+      if (scene.history && reel.rows) reel.show(context, scene.history, scene.head, scene.frames, width, height)
+    },
+    () => {
+      colours = heat(matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark')
+      ground = colour(root, '--ground')
+      reel.stale()
+    },
+  )
 
   function markAxis(centresHz) {
     axis.replaceChildren(
-      ...axisMarks(MARKS_HZ, centresHz, APART).map(({ hz, at }) => {
+      ...axisMarks(MARKS_HZ[scale], centresHz, APART).map(({ hz, at }) => {
         const mark = document.createElement('span')
         mark.textContent = hertz(hz)
         mark.style.bottom = `${100 * at}%`
@@ -84,15 +59,27 @@ export function mount(root, { again }) {
   }
 
   return {
-    update(state, history) {
-      if (marked !== state.bandsHz) markAxis((marked = state.bandsHz))
-      const written = history ? history.written : 0
-      if (shown && shown.history === history && shown.written === written) return
-      const now = performance.now()
-      if (shown && shown.history === history && now - shownAt < interval()) return
-      show(history)
-      shown = { history, written }
-      shownAt = now
+    update(state) {
+      if (scale !== state.scale) {
+        scale = state.scale
+        for (const radio of scales) radio.checked = radio.value === scale
+        reel.stale()
+        plot.shown = null
+      }
+      const centres = scale === 'mel' ? state.bandsHz : linearHz(state.session?.shape)
+      const key = `${scale} ${centres.length}`
+      if (marked !== key) markAxis(centres, (marked = key))
+    },
+    draw(scene) {
+      history = scene.history
+      if (history) reel.rows = scale === 'linear' ? history.shape.linear : history.shape.bands
+      plot.update(scene, scale)
     },
   }
+}
+
+/** Centres of the linear bins; a plausible row before the first session tells. */
+function linearHz(shape) {
+  const [bins, hz] = shape?.linear ? [shape.linear, shape.linearHz] : [256, 31.25]
+  return Array.from({ length: bins }, (_, i) => i * hz)
 }

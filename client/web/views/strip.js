@@ -1,114 +1,97 @@
-// One lane's picture: evidence, threshold and event bars over the last seconds, the newest at the right edge. Draws only
-// when something in it moves and can be seen: a label of which nothing was heard costs nothing.
+// One lane's picture: the membrane of its output neuron between the thresholds that turn it on and off, and its events as
+// bars. Knows evidence and samples; nothing of names.
 
 import { logOdds } from '../frames.js'
-import { colour, onScheme, sharp } from './canvas.js'
+import { colour } from './canvas.js'
+import { Plot } from './plot.js'
+import { Reel } from './reel.js'
 
-// Evidence (log-odds) is drawn against the label's own threshold, so that every lane has its threshold at one height.
-const BELOW = 5 // of evidence under the threshold, at the foot: 1 : 150
-const ABOVE = 3 // over it, at the top
+const LEAST = -4.5 // log-odds at the foot: 1 : 90
+const MOST = 5 // at the top: 150 : 1
 const BAR = 0.2 // share of the height that the event bars take, at the foot
 
+/** Share of the height for evidence, 0 to 1. */
+export const heightOf = (evidence) => Math.min(1, Math.max(0, (evidence - LEAST) / (MOST - LEAST)))
+
 export class Strip {
-  constructor(canvas, threshold, again) {
-    const stale = () => {
-      this.still = this.colours = null
-      again()
+  /** index: of the label. */
+  constructor(canvas, index, again) {
+    this.index = index
+    this.ink = {}
+    this.history = null
+    this.events = [] // of this session and label
+    this.rules = null // {on, off: scores} or null where the label is not asked for
+    this.reel = new Reel((context, x, k) => this.#column(context, x, k))
+    this.plot = new Plot(canvas, again, this.#show.bind(this), () => {
+      this.ink = {
+        ground: colour(canvas, '--ground'),
+        line: colour(canvas, '--threshold'),
+        tone: colour(canvas, '--tone'),
+      }
+      this.reel.rows = canvas.height
+      this.reel.stale()
+    })
+  }
+
+  draw(scene, events, rules) {
+    this.history = scene.history
+    this.events = events
+    this.rules = rules
+    this.version = rules === this.ruled && events === this.told ? this.version : {}
+    this.ruled = rules
+    this.told = events
+    this.plot.update(scene, this.version)
+  }
+
+  #column(context, x, k) {
+    const { history, ink } = this
+    const rows = this.reel.rows
+    context.clearRect(x, 0, 1, rows)
+    if (!history.heard[k % history.capacity]) return
+    const high = rows * heightOf(history.evidence[(k % history.capacity) * history.shape.labels + this.index])
+    if (high < 1) return
+    context.fillStyle = ink.tone
+    context.globalAlpha = 0.28
+    context.fillRect(x, rows - high, 1, high)
+    context.globalAlpha = 1
+    context.fillRect(x, rows - high, 1, Math.max(1, 1.25 * devicePixelRatio))
+  }
+
+  #show(context, width, height, { history, head, frames }) {
+    const { ink } = this
+    context.globalAlpha = 1
+    context.fillStyle = ink.ground
+    context.fillRect(0, 0, width, height)
+    if (history) {
+      for (const event of this.events) this.#bar(context, width, height, event, history, head, frames)
+      this.reel.show(context, history, head, frames, width, height)
     }
-    this.canvas = canvas
-    this.threshold = threshold === null ? null : logOdds(threshold) // evidence; null: the label is not asked for
-    this.context = sharp(canvas, stale)
-    this.colours = null
-    this.still = null // the history (or this, for none) whose empty picture stands on the canvas
-    this.visible = true // false while it is scrolled out of sight: then nothing is drawn
-    onScheme(stale)
-    new IntersectionObserver((entries) => {
-      this.visible = entries.at(-1).isIntersecting
-      if (this.visible) stale()
-    }).observe(canvas)
-  }
-
-  /** history: or null before a session. label: its index. events: the label's, of this session, in any order. */
-  draw(history, label, events) {
-    if (!this.visible) return
-    const shown = history ? events.filter((event) => this.#isInside(history, event)) : []
-    const empty = shown.length === 0 && !(history && this.#isHeard(history, label))
-    if (empty && this.still === (history ?? this)) return
-    this.#ground()
-    for (const event of shown) this.#bar(history, event)
-    if (!empty) this.#curve(history, label)
-    this.still = empty ? (history ?? this) : null
-  }
-
-  #isInside(history, { offset_sample: end }) {
-    return end === null || end > history.endSample - history.capacity * history.samplesPerFrame
-  }
-
-  #isHeard(history, label) {
-    const [from, to] = history.since(0)
-    for (let k = from; k < to; k++) {
-      if (this.#heightOf(history, label, k) > 0) return true
-    }
-    return false
-  }
-
-  #ground() {
-    const { width, height } = this.canvas
-    this.colours ??= {
-      ground: colour(this.canvas, '--ground'),
-      line: colour(this.canvas, '--threshold'),
-      tone: colour(this.canvas, '--tone'),
-    }
-    this.context.globalAlpha = 1
-    this.context.fillStyle = this.colours.ground
-    this.context.fillRect(0, 0, width, height)
-    this.context.fillStyle = this.colours.line
+    if (!this.rules) return
     const dash = Math.round(4 * devicePixelRatio)
-    if (this.threshold === null) return
-    const y = Math.round((height * ABOVE) / (ABOVE + BELOW))
-    for (let x = width; x > 0; x -= 2 * dash)
-      this.context.fillRect(x - dash, y, dash, Math.max(1, Math.round(devicePixelRatio)))
-  }
-
-  /** Share of the height for the evidence of frame k, 0 to 1. */
-  #heightOf(history, label, k) {
-    const evidence = history.evidence[(k % history.capacity) * history.labels + label]
-    return Math.min(1, Math.max(0, (evidence - (this.threshold ?? 0) + BELOW) / (ABOVE + BELOW)))
+    const thick = Math.max(1, Math.round(devicePixelRatio))
+    context.fillStyle = ink.line
+    for (const [score, gap] of [
+      [this.rules.on, 2],
+      [this.rules.off, 4],
+    ]) {
+      const y = Math.round(height * (1 - heightOf(logOdds(score))))
+      for (let x = width; x > 0; x -= gap * dash) context.fillRect(x - dash, y, dash, thick)
+    }
   }
 
   /** An event: a tint over the whole height, a bar at the foot; to the right edge while it is open. */
-  #bar(history, { onset_sample: begin, offset_sample: end }) {
-    const { width, height } = this.canvas
-    const x = (sample) => width - ((history.endSample - sample) * width) / (history.capacity * history.samplesPerFrame)
-    const left = x(begin)
-    const wide = Math.max(1, (end === null ? width : x(end)) - left)
-    this.context.fillStyle = this.colours.tone
-    this.context.globalAlpha = 0.16
-    this.context.fillRect(left, 0, wide, height)
-    this.context.globalAlpha = 1
-    this.context.fillRect(left, height * (1 - BAR), wide, height * BAR)
-  }
-
-  /** The evidence over time, filled to the foot, a point for each frame or each pixel, whichever are fewer. */
-  #curve(history, label) {
-    const { width, height } = this.canvas
-    const pxPerFrame = width / history.capacity
-    const [from, to] = history.since(0)
-    const every = Math.max(1, Math.floor(1 / pxPerFrame))
-    const path = new Path2D()
-    let x = width - (to - from) * pxPerFrame
-    path.moveTo(x, height)
-    for (let k = from; k < to; k += every) {
-      x = width - (to - k - 1) * pxPerFrame
-      path.lineTo(x, height * (1 - this.#heightOf(history, label, k)))
-    }
-    this.context.strokeStyle = this.colours.tone
-    this.context.lineWidth = 1.25 * devicePixelRatio
-    this.context.stroke(path)
-    path.lineTo(x, height)
-    this.context.globalAlpha = 0.28
-    this.context.fillStyle = this.colours.tone
-    this.context.fill(path)
-    this.context.globalAlpha = 1
+  #bar(context, width, height, { onset_sample: begin, offset_sample: end }, history, head, frames) {
+    const step = width / frames
+    const x = (sample) =>
+      width - (head - history.written + (history.endSample - sample) / history.samplesPerFrame) * step
+    const left = Math.max(0, x(begin))
+    const right = end === null ? width : Math.min(width, x(end))
+    if (right < 0 || left > width) return
+    const wide = Math.max(1, right - left)
+    context.fillStyle = this.ink.tone
+    context.globalAlpha = 0.16
+    context.fillRect(left, 0, wide, height)
+    context.globalAlpha = 1
+    context.fillRect(left, height * (1 - BAR), wide, height * BAR)
   }
 }

@@ -1,0 +1,89 @@
+// The spikes: a dot for each neuron and frame, the cochlea's fibres on top, then layer after layer. Knows bits and layers;
+// nothing of labels.
+
+import { colour } from './canvas.js'
+import { Plot } from './plot.js'
+import { Reel } from './reel.js'
+
+const LEAST = 0.15 // of the height for a layer, however few its neurons
+const FAINTEST = 0.2
+const TONES = ['--bowed', '--woodwind', '--keyboard', '--brass', '--plucked']
+
+/** Where each layer stands: [{first neuron, count, top and height, shares of the whole}]. */
+export function arrange(layers) {
+  const total = layers.reduce((sum, count) => sum + count, 0)
+  const wanted = layers.map((count) => Math.max(LEAST, count / total))
+  const all = wanted.reduce((sum, share) => sum + share, 0)
+  let first = 0
+  let top = 0
+  return layers.map((count, i) => {
+    const place = { first, count, top, height: wanted[i] / all }
+    first += count
+    top += place.height
+    return place
+  })
+}
+
+/** The name of layer i of n: what it is in the network. */
+export function nameOf(i, n) {
+  if (i === 0) return 'cochlea'
+  return i === n - 1 ? 'outputs' : `layer ${i}`
+}
+
+export function mount(root, { again }) {
+  const axis = root.querySelector('.axis')
+  let ink = {}
+  let history = null
+  let places = []
+  let told = null
+  const reel = new Reel((context, x, k) => {
+    context.clearRect(x, 0, 1, reel.rows)
+    places.forEach(({ first, count, top, height }, i) => {
+      const from = Math.round(top * reel.rows)
+      const rows = Math.max(1, Math.round(height * reel.rows) - 1) // a line of ground between two layers
+      context.fillStyle = ink.tones[i % TONES.length]
+      context.globalAlpha = Math.min(1, Math.max(FAINTEST, rows / count)) // many neurons in one dot: the more, the brighter
+      for (let j = 0; j < count; j++) {
+        if (!history.fired(k, first + j)) continue
+        const row = i === 0 ? count - 1 - j : j // the cochlea's high bands are above, as in the spectrogram
+        context.fillRect(x, from + Math.floor((row * rows) / count), 1, Math.max(1, Math.floor(rows / count)))
+      }
+    })
+  })
+  const plot = new Plot(
+    root.querySelector('canvas'),
+    again,
+    (context, width, height, scene) => {
+      context.fillStyle = ink.ground
+      context.fillRect(0, 0, width, height)
+      context.imageSmoothingEnabled = false
+      if (scene.history) reel.show(context, scene.history, scene.head, scene.frames, width, height)
+    },
+    (canvas) => {
+      ink = { ground: colour(root, '--ground'), tones: TONES.map((name) => colour(root, name)) }
+      reel.rows = canvas.height
+      reel.stale()
+    },
+  )
+
+  return {
+    draw(scene) {
+      history = scene.history
+      if (history && told !== history.shape.layers) {
+        told = history.shape.layers
+        places = arrange(told)
+        reel.stale()
+        axis.replaceChildren(
+          ...places.map(({ top, height, count }, i) => {
+            const mark = document.createElement('span')
+            mark.textContent = nameOf(i, places.length)
+            mark.title = `${count} neurons`
+            mark.style.bottom = `${100 * (1 - top - height / 2)}%`
+            return mark
+          }),
+        )
+      }
+      plot.update(scene)
+    },
+  }
+}

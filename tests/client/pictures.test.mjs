@@ -1,0 +1,60 @@
+// Small decisions of the pictures: where layers, gaps and evidence stand, how loud sound is drawn, what is told.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { placeOf, told } from '../../client/web/views/marks.js'
+import { arrange, nameOf } from '../../client/web/views/raster.js'
+import { heightOf } from '../../client/web/views/strip.js'
+import { apart } from '../../client/web/views/tuning.js'
+import { gainFor } from '../../client/web/views/wave.js'
+
+test('layers stand one under the other, fill the height, and none is too thin to see', () => {
+  const places = arrange([320, 256, 128, 2])
+  assert.equal(places[0].top, 0)
+  for (let i = 1; i < places.length; i++) {
+    assert.ok(Math.abs(places[i].top - places[i - 1].top - places[i - 1].height) < 1e-9)
+    assert.equal(places[i].first, places[i - 1].first + places[i - 1].count)
+  }
+  const { top, height } = places.at(-1)
+  assert.ok(Math.abs(top + height - 1) < 1e-9)
+  assert.ok(height > 0.08)
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => nameOf(i, 4)),
+    ['cochlea', 'layer 1', 'layer 2', 'outputs'],
+  )
+})
+
+test('quiet sound is enlarged as far as it fits', () => {
+  assert.equal(gainFor(0), 1)
+  assert.equal(gainFor(-6.1), 2)
+  assert.equal(gainFor(-13), 4)
+  assert.equal(gainFor(-90), 64)
+})
+
+test('evidence stands on one scale for all lanes', () => {
+  assert.equal(heightOf(-128), 0)
+  assert.equal(heightOf(127), 1)
+  assert.ok(heightOf(0) > 0.4 && heightOf(0) < 0.55)
+})
+
+test('a gap stands where it was, and goes out of the window', () => {
+  const history = { written: 1000, endSample: 160_000, samplesPerFrame: 160 }
+  const gap = { from_sample: 80_000, samples: 16_000 }
+  assert.deepEqual(placeOf(gap, history, 1000, 1000), { left: 0.5, width: 0.09999999999999998 })
+  assert.equal(placeOf(gap, { ...history, written: 3000, endSample: 480_000 }, 3000, 1000), null)
+})
+
+test('a gap says how much was lost, where and why', () => {
+  const gap = { samples: 24_000, where: 'network', reason: 'index' }
+  assert.equal(told(gap, 48_000), '500 ms lost on the way (index)')
+  assert.match(told({ ...gap, samples: 0, reason: 'discontinuity' }, 48_000), /^The sound was interrupted/)
+})
+
+test('a threshold pushes the other one before it', () => {
+  assert.deepEqual(apart({ on: 0.3, off: 0.4 }, 'on'), { on: 0.3, off: 0.29 })
+  assert.deepEqual(apart({ on: 0.3, off: 0.4 }, 'off'), { on: 0.41, off: 0.4 })
+  assert.deepEqual(apart({ on: 0.7, off: 0.4 }, 'on'), { on: 0.7, off: 0.4 })
+  const least = apart({ on: 0, off: 0 }, 'on')
+  assert.ok(least.off > 0 && least.on > least.off)
+})
