@@ -41,11 +41,17 @@ class Spec(BaseModel):
 class MicrophoneSpec(Spec):
     kind: Literal["microphone"] = "microphone"
     device: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
-        default=None, description="index, name or part of the name of an audio input; null: the default one"
+        default=None, description="id, index, name or part of the name of an audio input; null: the default one"
+    )
+    host_api: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        default=None, description="only the devices of this host API; null: of any"
+    )
+    channel: Annotated[int, Field(ge=0, lt=256, strict=True)] | Literal["mix"] | None = Field(
+        default=None, description="from 0, or `mix`: the mean of all; null: the driver's own mono"
     )
 
     def input(self) -> Input:
-        return MicrophoneInput(self.device)
+        return MicrophoneInput(self.device, self.host_api, self.channel)
 
 
 AnySpec = MicrophoneSpec  # a union, told apart by `kind`, when there are more

@@ -5,6 +5,7 @@ for `source_spec.py`. A source that fails stops nothing else.
 """
 
 import asyncio
+import contextvars
 import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Sources:
             muted=spec.muted,
             executor=self._executor,
         )
-        task = asyncio.create_task(source.run(), name=f"source {id}")
+        # a context of its own: what it logs for days does not belong to the request that added it
+        task = asyncio.create_task(source.run(), name=f"source {id}", context=contextvars.Context())
         task.add_done_callback(partial(_ended, id))
         self._running[id] = Running(spec.model_copy(update={"id": id}), source, task)
         return source

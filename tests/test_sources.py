@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from server import microphone
 from tests.live_server import LiveServer, bare, eventually, live_server, stream
 from tests.synth import low_high, pcm16
-from tests.virtual_mic import fake_portaudio
+from tests.virtual_mic import FakePlugs, fake_portaudio
 
 
 @pytest.fixture
@@ -184,6 +184,9 @@ def test_watchers_get_the_last_events_and_the_summary_when_the_server_stops(
         ({"name": "x" * 65}, 400, "bad_message"),
         ({"kind": "rtsp"}, 400, "bad_message"),
         ({"device": ""}, 400, "bad_message"),
+        ({"channel": -1}, 400, "bad_message"),
+        ({"channel": "left"}, 400, "bad_message"),
+        ({"channel": True}, 400, "bad_message"),
     ],
 )
 def test_a_source_that_cannot_be_is_refused(
@@ -252,6 +255,63 @@ def test_a_source_goes_to_another_device_with_a_new_session(
         again = until(ws, "source", state="healthy")
     assert "Fake line in" in again[-1]["detail"]
     assert httpx.get(sources).json()["sources"][0]["opened"]["device"] == "Fake line in"
+
+
+def test_of_three_microphones_one_is_pulled_and_the_others_do_not_notice(
+    server: LiveServer, sources: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugs = FakePlugs(monkeypatch, tmp_path, "Left", "Middle", "Right")
+    for name in ("Left", "Middle", "Right"):
+        httpx.post(sources, json={"device": name, "id": name})
+    with ExitStack() as stack:
+        left, middle, right = (
+            stack.enter_context(watching(server, f"?source={name}")) for name in ("Left", "Middle", "Right")
+        )
+        for ws in (left, middle, right):
+            until(ws, "event", phase="onset")
+        plugs.are("Right", "Left")  # their numbers move as well
+        pulled = until(middle, "source", state="lost")
+        assert [m["reason"] for m in pulled if m["type"] == "event"] == ["stall"]
+        until(middle, "source", state="lost")  # it was looked for, and told what there is
+        plugs.are("Right", "Left", "Middle")
+        assert until(middle, "event", phase="onset")[-1]["onset_ms"] < 1000
+        assert httpx.get(sources).json()["sources"][1]["opened"]["device"] == "Middle"
+        for name in ("Left", "Right"):
+            httpx.delete(f"{sources}/{name}")
+        for ws in (left, right):
+            ending = until(ws, "summary")
+            assert [m["reason"] for m in ending if m["type"] == "event"][-1] == "stop"
+            assert "started" not in {m["type"] for m in ending}
+            assert ending[-1]["gaps"] == 0
+
+
+def test_a_device_that_is_not_there_is_waited_for(
+    server: LiveServer, sources: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugs = FakePlugs(monkeypatch, tmp_path, "Left")
+    with watching(server) as ws:
+        httpx.post(sources, json={"device": "Right", "id": "stage"})
+        lost = until(ws, "source", state="lost")[-1]
+        assert lost["detail"] == "no audio input is called 'Right'; there are 1: Fake: Left"
+        plugs.are("Left", "Right")
+        until(ws, "source", state="healthy")
+
+
+def test_a_source_hears_the_channel_that_was_chosen(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    with watching(server) as ws:
+        assert httpx.post(sources, json={"id": "stage", "channel": 1}).json()["channel"] == 1
+        assert until(ws, "event", phase="onset")[-1]["label"] == "high"
+        httpx.patch(f"{sources}/stage", json={"channel": 0})
+        until(ws, "summary")
+        assert until(ws, "event", phase="onset")[-1]["label"] == "low"
+        httpx.patch(f"{sources}/stage", json={"channel": 2})
+        failed = until(ws, "source", state="failed")[-1]
+        assert "has 2 channels" in failed["detail"]
+        httpx.patch(f"{sources}/stage", json={"channel": "mix"})
+        until(ws, "source", state="healthy")
 
 
 @pytest.mark.parametrize("patch", [{"id": "other"}, {"kind": "file"}, {"muted": "perhaps"}, {"device": ""}, []])
