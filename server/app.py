@@ -20,6 +20,7 @@ from server.commands import shown
 from server.errors import Code, Refusal
 from server.headers import AnswerHeaders
 from server.origin import SameOrigin
+from server.past import rest as past
 from server.service import Service
 from server.settings import ROOT, Settings
 from server.version import VERSION
@@ -31,19 +32,20 @@ WS_MAX_BYTES = 32 * 1024 * 1024  # above every `max_chunk_bytes`, so that our ow
 
 def create_app(settings: Settings) -> FastAPI:
     """Raises engine.weights.ModelError where the model file cannot be used, server.tokens.AuthError where the settings
-    would leave the service open to a network without a token."""
+    would leave the service open to a network without a token, server.past.HistoryError where its history cannot be."""
     access = Access(settings)
     service = Service(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.open()
         warming = asyncio.create_task(service.warm())
         warming.add_done_callback(_warmed)
         watching = asyncio.create_task(service.metrics.watch_the_loop())
         yield
         watching.cancel()
         await asyncio.wait({warming})
-        service.close()
+        await asyncio.to_thread(service.close)
 
     app = FastAPI(title="Spiccato", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
@@ -60,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(tickets.router)
     app.include_router(watch.router)
     app.include_router(upload.router)
+    app.include_router(past.router)
     app.include_router(info.router)
     app.include_router(health.router)
     app.include_router(metrics.router)

@@ -70,6 +70,10 @@ class Code(StrEnum):
     TOO_MANY_CHANNELS = "too_many_channels"
     AUDIO_TOO_LONG = "audio_too_long"
     DECODE_TIMEOUT = "decode_timeout"
+    HISTORY_OFF = "history_off"
+    HISTORY_LOST = "history_lost"
+    UNKNOWN_EVENT = "unknown_event"
+    NO_CLIP = "no_clip"
     INTERNAL = "internal"
 
 
@@ -114,6 +118,10 @@ HANDLING: dict[Code, Handling] = {
     Code.SAMPLE_OUT_OF_RANGE: Handling(http=422),
     Code.AUDIO_TOO_LONG: Handling(http=413),
     Code.DECODE_TIMEOUT: Handling(http=422),
+    Code.HISTORY_OFF: Handling(http=404),
+    Code.HISTORY_LOST: Handling(http=503, retryable=True),
+    Code.UNKNOWN_EVENT: Handling(http=404),
+    Code.NO_CLIP: Handling(http=404),
     Code.INTERNAL: Handling(close=Close.INTERNAL, http=500, retryable=True),
 }
 

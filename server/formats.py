@@ -1,20 +1,19 @@
-"""The events of a file in the forms that other programs read: JSON, NDJSON, CSV, Audacity labels, JAMS.
+"""The events of a file in the forms that other programs read: JSON, NDJSON, CSV, and those of `intervals.py`.
 
-Which one: `?format=`, else the `Accept` header, else JSON. Audacity's and JAMS' times are seconds to the microsecond,
-so every form gives the same intervals back. Sources: Audacity's manual (label tracks), the JAMS schema 0.3 (Humphrey et
-al. 2014), RFC 4180 (CSV).
+Which one: `?format=`, else the `Accept` header, else JSON. Every form gives the same intervals back. Source: RFC 4180
+(CSV).
 """
 
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from server import intervals
 from server.errors import Code, Refusal
-from server.protocol import Classified, EventBody, dumped
-from server.version import VERSION
+from server.intervals import Interval
+from server.protocol import Classified, dumped
 
 COLUMNS = ("label", "onset_ms", "offset_ms", "score", "peak", "threshold", "reason", "source", "event_id", "model")
 
@@ -81,63 +80,23 @@ def as_csv(heard: Classified, _: str) -> str:
 
 
 def as_audacity(heard: Classified, _: str) -> str:
-    """For File > Import > Labels: start, end and label, with tabs between."""
-    return "".join(f"{_start_s(event):.6f}\t{_end_s(event):.6f}\t{_one_word(event.label)}\n" for event in heard.events)
+    return "".join(intervals.audacity(_intervals(heard)))
 
 
 def as_jams(heard: Classified, name: str) -> str:
-    """One annotation of the namespace `tag_open`: what sounds, from when to when. Confidence is the peak score."""
-    duration_s = heard.summary.audio_ms / 1000
-    data = [
-        {
-            "time": round(_start_s(event), 6),
-            "duration": round(_end_s(event) - _start_s(event), 6),
-            "value": event.label,
-            "confidence": event.peak,
-        }
-        for event in heard.events
-    ]
-    annotator: dict[str, Any] = {"model": heard.events[0].model} if heard.events else {}
-    metadata = {
-        "curator": {"name": "", "email": ""},
-        "annotator": annotator,
-        "version": "",
-        "corpus": "",
-        "annotation_tools": f"Spiccato {VERSION}",
-        "annotation_rules": "",
-        "validation": "",
-        "data_source": "program",
-    }
-    annotation = {
-        "annotation_metadata": metadata,
-        "namespace": "tag_open",
-        "data": data,
-        "sandbox": {},
-        "time": 0,
-        "duration": duration_s,
-    }
-    file = {
-        "title": name,
-        "artist": "",
-        "release": "",
-        "duration": duration_s,
-        "identifiers": {},
-        "jams_version": "0.3.5",
-    }
-    return json.dumps({"annotations": [annotation], "file_metadata": file, "sandbox": {}})
+    model = heard.events[0].model if heard.events else None
+    return "".join(intervals.jams(_intervals(heard), name, model, heard.summary.audio_ms / 1000))
 
 
-def _start_s(event: EventBody) -> float:
-    return event.onset_ms / 1000
+def as_svl(heard: Classified, name: str) -> str:
+    return "".join(intervals.svl(_intervals(heard), name))
 
 
-def _end_s(event: EventBody) -> float:
-    assert event.offset_ms is not None, "the events of a file have ended"
-    return event.offset_ms / 1000
-
-
-def _one_word(label: str) -> str:
-    return " ".join(label.split())
+def _intervals(heard: Classified) -> Iterator[Interval]:
+    """Confidence is the peak score."""
+    for event in heard.events:
+        assert event.offset_ms is not None, "the events of a file have ended"
+        yield Interval(event.onset_ms / 1000, event.offset_ms / 1000, event.label, event.peak)
 
 
 FORMS = (
@@ -146,4 +105,5 @@ FORMS = (
     Form("csv", "text/csv", as_csv),
     Form("audacity", "text/x-audacity-labels", as_audacity),
     Form("jams", "application/vnd.jams+json", as_jams),
+    Form("svl", "application/x-sonic-visualiser-layer", as_svl),
 )

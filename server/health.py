@@ -23,10 +23,10 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> JSONResponse:
-    """200 where every check is good, 503 where one is not; `checks` says why."""
+    """200 where every check that is required is good, 503 where one is not; `checks` says why."""
     service: Service = request.app.state.service
     checks = list(_checks(service))
-    ready = all(check["ok"] for check in checks)
+    ready = all(check["ok"] for check in checks if check["required"])
     status = "ready" if ready else "draining" if service.draining else "not ready" if service.ready else "starting"
     headers = None if ready else {"Retry-After": "5"}
     return JSONResponse({"status": status, "checks": checks}, 200 if ready else 503, headers)
@@ -34,12 +34,14 @@ async def readyz(request: Request) -> JSONResponse:
 
 def _checks(service: Service) -> list[dict[str, Any]]:
     lag_s = service.metrics.worst_lag_s
+    history = service.history
     return [
         _check("model", True, f"{service.model.id} is loaded"),
         _check("kernels", service.failed is None and service.ready, _kernels(service)),
         _check("sources", service.sources_known, _sources(service)),
         _check("event_loop", lag_s < STUCK_S, f"it came at most {lag_s * 1000:.0f} ms late lately"),
         _check("draining", not service.draining, "the server stops" if service.draining else "it is not about to stop"),
+        _check("history", history is None or history.is_well, _history(service), required=False),
     ]
 
 
@@ -53,5 +55,16 @@ def _sources(service: Service) -> str:
     return "those asked for are known" if service.sources_known else "the microphone asked for is not yet opened"
 
 
-def _check(name: str, ok: bool, reason: str) -> dict[str, Any]:
-    return {"name": name, "ok": ok, "reason": reason}
+def _history(service: Service) -> str:
+    history = service.history
+    if history is None:
+        return "none is kept"
+    if (problem := history.writer.problem) is not None:
+        return f"{history.writer.waiting} rows wait: {problem}"
+    if history.clips.problem is not None:
+        return f"clips cannot be written: {history.clips.problem}"
+    return "it is written" if history.writer.open else "it is being opened"
+
+
+def _check(name: str, ok: bool, reason: str, required: bool = True) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "required": required, "reason": reason}

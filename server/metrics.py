@@ -90,6 +90,14 @@ class Told(Collector):
         yield _histogram("spiccato_event_loop_lag_seconds", "By how much the event loop comes late", metrics.lag)
         yield _gauge("spiccato_uploads", "Uploads in work", service.uploads)
         yield _counters("spiccato_uploads_done", "Uploads by outcome", "outcome", metrics.uploads, ("ok",))
+        if (history := service.history) is not None:
+            writer, clips = history.writer, history.clips
+            yield _gauge("spiccato_history_up", "1: what is heard can be written", float(writer.problem is None))
+            yield _gauge("spiccato_history_waiting", "Rows that wait to be written", writer.waiting)
+            yield CounterMetricFamily("spiccato_history_written", "Rows that were written", writer.written)
+            yield CounterMetricFamily("spiccato_history_dropped", "Rows that were lost", writer.dropped)
+            yield CounterMetricFamily("spiccato_clips_written", "Clips that were written", clips.written)
+            yield _counters("spiccato_clips_dropped", "Clips that were lost", "why", clips.dropped)
         yield _gauge("spiccato_subscribers", "Watchers of the server's own microphones", service.hub.subscribers)
         sources = GaugeMetricFamily("spiccato_sources", "The server's own microphones by state", labels=["state"])
         for state in get_args(State):

@@ -29,6 +29,13 @@ ALLOWED: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/events"): LISTENERS,
     ("GET", "/v1/events/stream"): LISTENERS,
     ("GET", "/v1/clips/"): LISTENERS,
+    ("GET", "/v1/history"): LISTENERS,
+    ("GET", "/v1/history/"): LISTENERS,
+    ("GET", "/v1/history/summary"): LISTENERS,
+    ("GET", "/v1/history/sessions"): LISTENERS,
+    ("POST", "/v1/history/"): ADMINS,  # corrections
+    ("DELETE", "/v1/history"): ADMINS,
+    ("DELETE", "/v1/history/"): ADMINS,
     ("GET", "/metrics"): LISTENERS,
     ("GET", "/v1/sources"): ADMINS,
     ("POST", "/v1/sources"): ADMINS,

@@ -16,11 +16,12 @@ from server.errors import Code, Refusal
 from server.fits import check
 from server.hub import Hub
 from server.metrics import Metrics
+from server.past import HistoryError
+from server.past.history import History
 from server.protocol import Limits
 from server.sessions import Sessions
 from server.settings import Settings
-from server.source_file import SourceFile
-from server.source_spec import together
+from server.source_spec import MicrophoneSpec
 from server.sources import Sources
 
 log = logging.getLogger("spiccato.service")
@@ -37,15 +38,18 @@ class Service:
         self.ready = False
         self.failed: Exception | None = None  # why it never becomes ready
         self.draining = False
-        source_file = None if settings.sources_file is None else SourceFile(settings.sources_file)
-        self._kept_sources = [] if source_file is None else source_file.read(beside=settings.first_sources)
-        self.sources_known = not settings.first_sources and not self._kept_sources
+        self.sources_known = settings.microphone is None  # those that the settings ask for
         self.pool = ThreadPoolExecutor(settings.threads, "engine")
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
         self.hub = Hub()
-        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell)
-        self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file)
+        self.history = None if settings.history.get_secret_value() == "off" else History(settings)
+        if self.history is None and settings.clips != "off":
+            raise HistoryError(f"clips={settings.clips} needs a history: history=off keeps none")
+        clips = None if self.history is None else self.history.clips
+        of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
+        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session)
+        self.sources = Sources(self.model, self.limits, self.hub, self.pool, of_source)
         self.metrics = Metrics(self)
 
     @property
@@ -61,9 +65,9 @@ class Service:
             self.failed = error
             raise
         self.ready = True
-        for spec in together([*self.settings.first_sources, *self._kept_sources]):
-            self.sources.add(spec, keep=any(spec is kept for kept in self._kept_sources))
-        self.sources_known = True
+        if (device := self.settings.microphone) is not None:
+            self.sources.add(MicrophoneSpec(device=None if device == "default" else device))
+            self.sources_known = True
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 
     def check_ready(self) -> None:
@@ -81,6 +85,15 @@ class Service:
         except TimeoutError:
             log.warning("drain unfinished=%d after_s=%g", len(self.sessions), DRAIN_S)
 
+    def open(self) -> None:
+        """Keep what is heard from now on."""
+        if self.history is not None:
+            self.hub.tap(self.history.hear)
+            self.history.start()
+
     def close(self) -> None:
+        """Takes seconds where a disk is slow: not for the event loop."""
+        if self.history is not None:
+            self.history.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.upload_pool.shutdown(wait=False, cancel_futures=True)

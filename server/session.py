@@ -7,7 +7,10 @@ messages, bytes are binary ones. When `closed` is set, the socket is to be close
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.weights import Model
 from server import commands as c
@@ -17,6 +20,18 @@ from server.stream import Stream, Told, Waiting, model_info
 from server.version import VERSION
 
 Out = dict[str, Any] | bytes
+
+
+class Witness(Protocol):
+    """Sees what one session hears and tells, in order, from whatever thread; returns at once."""
+
+    def heard(self, first: int, mono: NDArray[np.float32]) -> None:
+        """Samples (n,) at the declared rate, from `first` on the session's clock."""
+
+    def told(self, message: dict[str, Any]) -> None: ...
+
+
+Witnessing = Callable[[int, bool], Witness | None]  # of a session at this rate in Hz, live or not
 
 
 class Session:
@@ -29,6 +44,7 @@ class Session:
         resume: p.ResumeInfo | None = None,  # told in `started`; who keeps the session knows what it means
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
+        witnessing: Witnessing | None = None,
     ) -> None:
         self.id = session_id or f"s_{secrets.token_hex(6)}"
         self.closed: Close | None = None
@@ -39,6 +55,8 @@ class Session:
         self._resume = resume
         self._monotonic = monotonic
         self._utc = utc
+        self._witnessing = witnessing
+        self._witness: Witness | None = None  # from `start` on, if there is one
         self._born = self._last_message = monotonic()
         self._seq = 0
 
@@ -145,6 +163,10 @@ class Session:
             if message.resume is not None:
                 raise Refusal(Code.BAD_MESSAGE, "start.resume: only the first message of a connection can resume")
             self.stream = Stream(self._model, message, self._limits, self._monotonic, self._utc)
+            if self._witnessing is not None:
+                self._witness = self._witnessing(message.audio.sample_rate, message.source.live)
+            if self._witness is not None:
+                self.stream.heard = self._witness.heard
             return [self.stream.started(self._resume)]
         if self.stream is None:
             raise Refusal(Code.BAD_MESSAGE, f"{message.type} before start: send start first")
@@ -169,5 +191,8 @@ class Session:
             else:
                 out.session, out.seq = self.id, self._seq
                 self._seq += 1
-                numbered.append(p.dumped(out))
+                message = p.dumped(out)
+                numbered.append(message)
+                if self._witness is not None:
+                    self._witness.told(message)
         return numbered

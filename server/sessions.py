@@ -18,7 +18,7 @@ from server import protocol as p
 from server.conversation import Connected, Conversation
 from server.errors import Close, Code, Refusal
 from server.meter import Meters
-from server.session import Session
+from server.session import Session, Witnessing
 from server.settings import Settings
 
 log = logging.getLogger("spiccato.live")
@@ -31,10 +31,12 @@ class Sessions:
         settings: Settings,
         executor: Executor,
         tell: Callable[[str, dict[str, Any]], None] = lambda source, message: None,
+        witnessing: Witnessing | None = None,
     ) -> None:
         self._model = model
         self._settings = settings
         self._executor = executor
+        self._witnessing = witnessing
         self._tell = tell  # hears what the sessions say, telemetry left out
         self._connections: set[Connected] = set()
         self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
@@ -70,7 +72,8 @@ class Sessions:
         secret = secrets.token_urlsafe(32)
         window_s = self._settings.resume_s
         resume = p.ResumeInfo(token=f"{session_id}.{secret}", window_s=window_s) if window_s else None
-        session = Session(self._model, self._settings.limits, session_id=session_id, resume=resume)
+        limits = self._settings.limits
+        session = Session(self._model, limits, session_id=session_id, resume=resume, witnessing=self._witnessing)
         conversation = Conversation(session, self._settings, self._executor, secret, self.meters.open(), self._tell)
         conversation.attach(connection)
         self._connections.add(connection)

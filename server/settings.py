@@ -7,12 +7,11 @@ that comes before that.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server import commands
 from server.protocol import Limits
-from server.source_spec import MAX_SOURCES, AnySpec, MicrophoneSpec, together
 
 PREFIX = "SPICCATO_"
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,12 +37,6 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=200,
         description="listen to this machine's microphone from the start: `default`, or a part of a device's name",
-    )
-    sources: list[AnySpec] = Field(
-        default=[], max_length=MAX_SOURCES, description="what the service listens to from the start"
-    )
-    sources_file: Path | None = Field(
-        default=None, description="keep the sources that are added while it runs in this file, for the next start"
     )
 
     token: SecretStr | None = Field(
@@ -78,6 +71,30 @@ class Settings(BaseSettings):
         default="info", description="how much the log tells"
     )
     log_format: Literal["text", "json"] = Field(default="text", description="lines for people or for machines")
+    history: SecretStr = Field(  # a URL may have a password
+        default=SecretStr(""),
+        max_length=1_000,
+        description="where events are kept: `off`, a file (SQLite), or postgresql://user:password@host/name; "
+        "not given: `$XDG_STATE_HOME/spiccato/history.sqlite`",
+    )
+    history_days: float = Field(default=90, gt=0, le=36_500, description="events older than this are deleted")
+    history_bytes: int = Field(
+        default=1_000_000_000, ge=1_000_000, description="over this size the oldest events are deleted"
+    )
+    clips: Literal["off", "sources", "all"] = Field(
+        default="off",
+        description="keep the sound around events: of nobody, of the server's own sources, of live sessions too",
+    )
+    clips_dir: Path | None = Field(
+        default=None, description="where clips lie; not given: `$XDG_STATE_HOME/spiccato/clips`"
+    )
+    clips_pre_s: float = Field(default=1.0, ge=0, le=30, description="seconds before the onset in a clip")
+    clips_post_s: float = Field(default=1.0, ge=0, le=30, description="seconds after the offset in a clip")
+    clips_max_s: float = Field(default=30.0, ge=1, le=90, description="seconds of one clip; a longer event is cut off")
+    clips_days: float = Field(default=30, gt=0, le=36_500, description="clips older than this are deleted")
+    clips_bytes: int = Field(
+        default=2_000_000_000, ge=1_000_000, description="over this size together the oldest clips are deleted"
+    )
 
     threads: int = Field(default=2, ge=1, le=64, description="threads that run the engine for live sessions")
 
@@ -127,19 +144,6 @@ class Settings(BaseSettings):
     max_upload_wall_s: float = Field(
         default=300.0, gt=0, description="seconds that decoding and hearing one upload may take"
     )
-
-    @field_validator("sources")
-    @classmethod
-    def _can_be_together(cls, sources: list[AnySpec]) -> list[AnySpec]:
-        together(sources)
-        return sources
-
-    @property
-    def first_sources(self) -> list[AnySpec]:
-        """All that is listened to from the start."""
-        if self.microphone is None:
-            return self.sources
-        return [MicrophoneSpec(device=None if self.microphone == "default" else self.microphone), *self.sources]
 
     @property
     def limits(self) -> Limits:

@@ -17,7 +17,7 @@ from typing import Any
 from engine.weights import Model
 from server import protocol as p
 from server.reader import Block, Input, Opened, Reader, ReadError
-from server.session import Out, Session
+from server.session import Out, Session, Witnessing
 from server.watchdog import Watchdog
 
 log = logging.getLogger("spiccato.source")
@@ -52,6 +52,7 @@ class Source:
         detect: dict[str, Any] | None = None,
         tap: Tap | None = None,  # is given every block, before it is heard
         executor: Executor | None = None,  # runs the engine; None: the event loop's own threads
+        witnessing: Witnessing | None = None,
     ) -> None:
         self.id = id
         self.input = input
@@ -66,6 +67,7 @@ class Source:
         self._detect = detect or {}
         self._tap = tap
         self._executor = executor
+        self._witnessing = witnessing
         self._watchdog = Watchdog(input.watch)
         self._interrupt = asyncio.Event()  # stop, or another input
         self._ending: str | None = None  # the reason, once `stop` was called
@@ -143,7 +145,7 @@ class Source:
         # the limits of messages from outside are not for our own blocks
         ours = {"max_chunk_bytes": MAX_BLOCK_BYTES, "idle_s": 2 * input.watch.give_up_s}
         limits = self._limits.model_copy(update={"stall_ms": input.watch.stall_ms, **ours})
-        session = Session(self._model, limits)
+        session = Session(self._model, limits, witnessing=self._witnessing)
         self.opened, self.session = reader.opened, session
         over = False
         try:

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.pipeline import default_settings
 from engine.weights import Model
 from server import commands as c
@@ -56,6 +59,7 @@ class Stream:
             monotonic=monotonic,
             utc=utc,
         )
+        self.heard: Callable[[int, NDArray[np.float32]], None] | None = None  # is given what is heard, before it is
         self._model = model
         self._start = start
         self._limits = limits
@@ -142,7 +146,10 @@ class Stream:
             outs.append(p.SourceState(state="healthy", detail="audio comes again"))
         if self._pace is not None and (rate := self._pace.feed(len(samples), arrived)) is not None:
             outs.append(_rate_warning(self.hearing.rate_hz, rate))
-        for events in self.hearing.feed(self.pcm.mono(samples), arrived):
+        mono = self.pcm.mono(samples)
+        if self.heard is not None:
+            self.heard(self.hearing.sample, mono)
+        for events in self.hearing.feed(mono, arrived):
             outs += _events(events)
             outs += self._emitter.block()
         outs += self._emitter.chunk(samples)

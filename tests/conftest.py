@@ -12,6 +12,8 @@ from tests.virtual_mic import virtual_mic
 
 __all__ = ["orchestra_server", "server", "virtual_mic"]
 
+os.environ["SPICCATO_HISTORY"] = "off"  # no test writes into the state of whoever runs it
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 ORCHESTRA = ROOT / "models" / "weights" / "orchestra.safetensors"

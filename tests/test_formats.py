@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import warnings
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def parsed(name: str, text: str) -> list[Interval]:
     if name == "audacity":
         lines = [line.split("\t") for line in text.splitlines()]
         return [(label, float(start) * 1000, float(end) * 1000) for start, end, label in lines]
+    if name == "svl":
+        layer = ET.fromstring(text)
+        model = layer.find("data/model")
+        assert model is not None
+        ms = 1000 / float(model.get("sampleRate", "nan"))
+        points = [(p.get("label", ""), int(p.get("frame", 0)), int(p.get("duration", 0))) for p in layer.iter("point")]
+        return [(label, frame * ms, (frame + length) * ms) for label, frame, length in points]
     data = json.loads(text)["annotations"][0]["data"]
     return [(o["value"], o["time"] * 1000, (o["time"] + o["duration"]) * 1000) for o in data]
 

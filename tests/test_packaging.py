@@ -10,9 +10,11 @@ import sysconfig
 import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.live_server import eventually
 from tests.synth import low_high, write_wav
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +53,8 @@ def test_the_wheel_adds_one_name(wheel: Path) -> None:
         "engine/pipeline.py",
         "server/app.py",
         "client/web/index.html",
+        "server/past/migrations/env.py",
+        "server/past/migrations/versions/v0001.py",
         "models/weights/orchestra.safetensors",
     ):
         assert f"spiccato/app/{needed}" in names
@@ -76,7 +80,7 @@ def test_the_installed_service_serves_the_page_and_the_shipped_model(installed: 
     process = subprocess.Popen(
         [str(installed / "bin" / "spiccato"), "serve", "--port", str(port)],
         cwd=tmp_path,
-        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")},
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "SPICCATO_HISTORY": str(tmp_path / "h.sqlite")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -87,10 +91,16 @@ def test_the_installed_service_serves_the_page_and_the_shipped_model(installed: 
         info = json.load(urllib.request.urlopen(f"{base}/v1/info"))
         assert len(info["model"]["labels"]) >= 12
         assert b"<title>" in urllib.request.urlopen(f"{base}/").read()
+        eventually(lambda: _history(base)["reason"] == "it is written")  # its tables were made by the installed steps
     finally:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
     assert "Traceback" not in output
+
+
+def _history(base: str) -> dict[str, Any]:
+    checks = json.load(urllib.request.urlopen(f"{base}/readyz"))["checks"]
+    return next(check for check in checks if check["name"] == "history")
 
 
 def wait_until_ready(base: str, process: "subprocess.Popen[str]") -> None:
