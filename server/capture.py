@@ -1,13 +1,13 @@
 """A microphone in a process of its own: samples and news of the device go out through stdout, EOF on stdin ends it.
 
-Run as `python -P -m server.capture [--device NAME | --list]`; `microphone.py` is the other side. A process of
-its own because PortAudio sees no new device until it is initialised again, which would stop every other stream, and
-because a crashing audio driver then takes nothing else with it. Imports nothing of ours. Knows PortAudio; nothing of
-instruments or networks.
+Run as `python -P -m server.capture [--device NAME ... | --list]`; `microphone.py` is the other side. A process of its
+own because PortAudio sees no new device until it is initialised again, which would stop every other stream, and
+because a crashing audio driver then takes nothing else with it. Imports nothing of ours but `devices.py`. Knows
+PortAudio; nothing of instruments or networks.
 
 stdout is a row of records: HEADER, then `bytes` of payload. A record with the JSON flag is `opened` (the first) or
-`error` (the last); the others are mono float32 samples, little-endian, `index` being the first one's place on the
-device's clock. An index ahead of the samples sent tells how many were lost.
+`error` (the last); the others are interleaved float32 samples, little-endian, `index` being the first one's place on
+the device's clock. An index ahead of the samples sent tells how many were lost.
 """
 
 import argparse
@@ -21,6 +21,8 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
+from server.devices import CaptureError, choose, inputs
+
 HEADER = struct.Struct("<BBBxIQ")  # magic, version, flags, bytes of payload, index of the first sample
 MAGIC = 0xA5
 VERSION = 1
@@ -33,16 +35,10 @@ NO_PORTAUDIO = (
     "the PortAudio library is not installed, so no microphone can be heard here; everything else works. "
     "Debian and Ubuntu: apt-get install libportaudio2; Fedora: dnf install portaudio; Arch: pacman -S portaudio"
 )
+MIX = "mix"  # in place of a channel: all of them
+MAX_MIXED = 32  # a device that claims more is a sound server, which mixes by itself
 PA_INVALID_DEVICE = -9996
 PA_DEVICE_UNAVAILABLE = -9985
-
-
-class CaptureError(Exception):
-    """Why nothing can be captured: a code for programs, a sentence for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def portaudio() -> Any:
@@ -58,46 +54,22 @@ def portaudio() -> Any:
     return sounddevice
 
 
-def inputs(sd: Any) -> list[dict[str, Any]]:
-    """Devices that can record. `index` changes when devices come and go; `name` stays."""
-    apis = sd.query_hostapis()
-    return [
-        {
-            "index": device["index"],
-            "name": device["name"],
-            "host_api": apis[device["hostapi"]]["name"],
-            "channels": device["max_input_channels"],
-            "sample_rate": round(device["default_samplerate"]),
-            "default": device["index"] == sd.default.device[0],
-        }
-        for device in sd.query_devices()
-        if device["max_input_channels"] > 0
-    ]
-
-
-def choose(devices: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
-    """The default device, or the one whose index, name or part of a name (in any case) is `wanted`."""
-    if not devices:
-        raise CaptureError("no_device", "this machine has no audio input: connect a microphone or an audio interface")
-    if wanted is None:
-        return next((device for device in devices if device["default"]), devices[0])
-    folded = wanted.casefold()
-    exact = [device for device in devices if folded in (str(device["index"]), device["name"].casefold())]
-    found = exact or [device for device in devices if folded in f"{device['name']}, {device['host_api']}".casefold()]
-    names = ", ".join(f"{device['index']}: {device['name']} ({device['host_api']})" for device in found or devices)
-    if not found:
-        raise CaptureError("unknown_device", f"no audio input is called {wanted!r}; there are {names}")
-    if len(found) > 1:
-        raise CaptureError("ambiguous_device", f"{len(found)} audio inputs match {wanted!r}: {names}; say more of it")
-    return found[0]
-
-
 class Recorder:
     """One open device: `record` writes its blocks to `out` until `stop` is set or the device is gone."""
 
-    def __init__(self, sd: Any, device: dict[str, Any], out: BinaryIO) -> None:
+    def __init__(self, sd: Any, device: dict[str, Any], out: BinaryIO, channel: str | None = None) -> None:
+        """channel: from 0, or MIX; None: the driver's own mono. Raises CaptureError where the device has none such."""
         self.sd = sd
         self.device = device
+        self.channel = int(channel) if channel not in (None, MIX) else None  # the only one of those recorded
+        self.recorded = 1  # channels
+        if channel == MIX and device["channels"] <= MAX_MIXED:
+            self.recorded = device["channels"]
+        elif self.channel is not None:
+            self.recorded = self.channel + 1
+            if self.recorded > device["channels"]:
+                counted = f"{device['name']} has {device['channels']} channels, counted from 0"
+                raise CaptureError("no_channel", f"channel={self.channel}: {counted}")
         self.out = out
         self.stop = threading.Event()
         self.blocks: queue.Queue[tuple[int, int, bytes]] = queue.Queue(QUEUE_BLOCKS)  # flags, index, samples
@@ -111,7 +83,7 @@ class Recorder:
             samplerate=rate,
             blocksize=round(rate * BLOCK_S),
             device=self.device["index"],
-            channels=1,
+            channels=self.recorded,
             dtype="float32",
             latency="low",
             callback=self.callback,
@@ -119,8 +91,10 @@ class Recorder:
         )
         try:
             stream.start()
-            opened = {"type": "opened", "device": self.device["name"], "host_api": self.device["host_api"]}
-            write_json(self.out, opened | {"sample_rate": rate, "channels": 1, "encoding": "pcm_f32le"})
+            told = {name: self.device[name] for name in ("name", "host_api", "id")}
+            sent = self.recorded if self.channel is None else 1
+            form = {"sample_rate": rate, "channels": sent, "encoding": "pcm_f32le"}
+            write_json(self.out, {"type": "opened", **told, **form})
             while not self.stop.is_set():
                 with contextlib.suppress(queue.Empty):
                     self.send(*self.blocks.get(timeout=0.1))
@@ -145,19 +119,25 @@ class Recorder:
         if self.dropped:
             flags = DISCONTINUITY
         try:
-            self.blocks.put_nowait((flags, self.index, bytes(data)))
+            self.blocks.put_nowait((flags, self.index, self.chosen(bytes(data))))
             self.dropped = False
         except queue.Full:
             self.dropped = True
         self.index += frames
         self.adc_s = adc_s + frames / self.device["sample_rate"] if adc_s else 0.0
 
+    def chosen(self, interleaved: bytes) -> bytes:
+        """The samples of the one channel, or all."""
+        if self.channel is None or self.recorded == 1:
+            return interleaved
+        return memoryview(interleaved).cast("f")[self.channel :: self.recorded].tobytes()
 
-def capture(wanted: str | None, stdin: int, out: BinaryIO) -> None:
+
+def capture(wanted: str | None, host_api: str | None, channel: str | None, stdin: int, out: BinaryIO) -> None:
     """Record `wanted` until the file descriptor `stdin` ends. Raises CaptureError."""
     sd = portaudio()
-    device = choose(inputs(sd), wanted)
-    recorder = Recorder(sd, device, out)
+    device = choose(inputs(sd), wanted, host_api)
+    recorder = Recorder(sd, device, out, channel)
     ended = threading.Event()
 
     def wait_for_end() -> None:
@@ -195,7 +175,9 @@ def write_json(out: BinaryIO, value: dict[str, Any]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Record a microphone to stdout; see the module's docstring.")
-    parser.add_argument("--device", help="index, name or part of a name; without it, the default input")
+    parser.add_argument("--device", help="id, index, name or part of a name; without it, the default input")
+    parser.add_argument("--host-api", help="only the devices of this one")
+    parser.add_argument("--channel", help=f"from 0, or {MIX}: all of them; without it, the driver's own mono")
     parser.add_argument("--list", action="store_true", help="print the audio inputs as one JSON record")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which closes our stdin
@@ -204,7 +186,7 @@ def main() -> int:
         if arguments.list:
             write_json(out, {"type": "devices", "devices": inputs(portaudio())})
         else:
-            capture(arguments.device, sys.stdin.fileno(), out)
+            capture(arguments.device, arguments.host_api, arguments.channel, sys.stdin.fileno(), out)
     except CaptureError as error:
         write_json(out, {"type": "error", "code": error.code, "message": str(error)})
         return 1

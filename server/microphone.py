@@ -4,31 +4,40 @@ PortAudio (which this process never loads), sessions or instruments.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from server import capture
 from server.child import Child
 from server.reader import Block, Kind, Opened, ReadError, Watch
 
 OPEN_TIMEOUT_S = 15.0  # until a child has listed or opened its device; a hanging driver is given up then
-HOPELESS = frozenset({"no_portaudio"})  # errors that only a person can mend
+HOPELESS = frozenset({"no_portaudio", "no_channel"})  # errors that only a person can mend
+Channel = int | Literal["mix"] | None  # from 0, or the mean of all; None: the driver's own mono
 WATCH = Watch(stall_ms=500, give_up_s=5.0)  # a device gives a block each 20 ms
 
 
-@dataclass(frozen=True)
+@dataclass
 class MicrophoneInput:
-    """One microphone of this machine, by name."""
+    """One microphone of this machine, by name: once it was found, the next opening means the same one."""
 
-    device: str | None = None  # index, name or part of a name; None: the default one
+    device: str | None = None  # id, index, name or part of a name; None: the default one, whichever that is
+    host_api: str | None = None  # only the devices of this one
+    channel: Channel = None
     kind: ClassVar[Kind] = "microphone"
     watch: ClassVar[Watch] = WATCH
+    _id: str | None = None  # of the device that was found
 
     @property
     def title(self) -> str:
         return self.device or "the default microphone"
 
     async def open(self) -> "Microphone":
-        return await Microphone.open(self.device)
+        if self.device is None or self._id is None:
+            microphone = await Microphone.open(self.device, self.host_api, self.channel)
+        else:
+            microphone = await Microphone.open(self._id, None, self.channel)
+        self._id = microphone.opened.details["id"]
+        return microphone
 
 
 class Microphone:
@@ -40,9 +49,10 @@ class Microphone:
         self._expected = 0  # index of the sample that would follow without loss
 
     @classmethod
-    async def open(cls, device: str | None = None) -> Self:
+    async def open(cls, device: str | None = None, host_api: str | None = None, channel: Channel = None) -> Self:
         """Open the default device, or the one that `device` names. Raises ReadError."""
-        child = await _started(*(("--device", device) if device is not None else ()))
+        asked = {"--device": device, "--host-api": host_api, "--channel": channel}
+        child = await _started(*(f"{name}={value}" for name, value in asked.items() if value is not None))
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 told = await child.news()
@@ -53,11 +63,11 @@ class Microphone:
             await child.close()
             raise
         opened = Opened(
-            name=f"{told['device']} ({told['host_api']})",
+            name=f"{told['name']} ({told['host_api']})",
             sample_rate=told["sample_rate"],
             channels=told["channels"],
             encoding=told["encoding"],
-            details={"device": told["device"], "host_api": told["host_api"]},
+            details={"device": told["name"], "host_api": told["host_api"], "id": told["id"]},
         )
         return cls(child, opened)
 

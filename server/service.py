@@ -21,7 +21,8 @@ from server.past.history import History
 from server.protocol import Limits
 from server.sessions import Sessions
 from server.settings import Settings
-from server.source_spec import MicrophoneSpec
+from server.source_file import SourceFile
+from server.source_spec import together
 from server.sources import Sources
 
 log = logging.getLogger("spiccato.service")
@@ -38,7 +39,9 @@ class Service:
         self.ready = False
         self.failed: Exception | None = None  # why it never becomes ready
         self.draining = False
-        self.sources_known = settings.microphone is None  # those that the settings ask for
+        source_file = None if settings.sources_file is None else SourceFile(settings.sources_file)
+        self._kept_sources = [] if source_file is None else source_file.read(beside=settings.first_sources)
+        self.sources_known = not settings.first_sources and not self._kept_sources
         self.pool = ThreadPoolExecutor(settings.threads, "engine")
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
@@ -49,7 +52,7 @@ class Service:
         clips = None if self.history is None else self.history.clips
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
         self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session)
-        self.sources = Sources(self.model, self.limits, self.hub, self.pool, of_source)
+        self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file, of_source)
         self.metrics = Metrics(self)
 
     @property
@@ -65,9 +68,9 @@ class Service:
             self.failed = error
             raise
         self.ready = True
-        if (device := self.settings.microphone) is not None:
-            self.sources.add(MicrophoneSpec(device=None if device == "default" else device))
-            self.sources_known = True
+        for spec in together([*self.settings.first_sources, *self._kept_sources]):
+            self.sources.add(spec, keep=any(spec is kept for kept in self._kept_sources))
+        self.sources_known = True
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 
     def check_ready(self) -> None:

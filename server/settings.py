@@ -7,11 +7,12 @@ that comes before that.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server import commands
 from server.protocol import Limits
+from server.source_spec import MAX_SOURCES, AnySpec, MicrophoneSpec, together
 
 PREFIX = "SPICCATO_"
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +38,12 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=200,
         description="listen to this machine's microphone from the start: `default`, or a part of a device's name",
+    )
+    sources: list[AnySpec] = Field(
+        default=[], max_length=MAX_SOURCES, description="what the service listens to from the start"
+    )
+    sources_file: Path | None = Field(
+        default=None, description="keep the sources that are added while it runs in this file, for the next start"
     )
 
     token: SecretStr | None = Field(
@@ -144,6 +151,19 @@ class Settings(BaseSettings):
     max_upload_wall_s: float = Field(
         default=300.0, gt=0, description="seconds that decoding and hearing one upload may take"
     )
+
+    @field_validator("sources")
+    @classmethod
+    def _can_be_together(cls, sources: list[AnySpec]) -> list[AnySpec]:
+        together(sources)
+        return sources
+
+    @property
+    def first_sources(self) -> list[AnySpec]:
+        """All that is listened to from the start."""
+        if self.microphone is None:
+            return self.sources
+        return [MicrophoneSpec(device=None if self.microphone == "default" else self.microphone), *self.sources]
 
     @property
     def limits(self) -> Limits:

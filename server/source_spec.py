@@ -4,13 +4,15 @@ One model for each kind; `input` makes of it what `source.py` opens. Opens nothi
 """
 
 import re
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from server.microphone import MicrophoneInput
-from server.reader import Input
+from server.reader import Input, Kind
 
+MAX_SOURCES = 8  # at once
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]  # stands in addresses and topics
 Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
 FIXED = frozenset({"id", "kind"})  # PATCH changes neither
@@ -18,6 +20,9 @@ COMMON = frozenset({"id", "kind", "name", "muted"})  # all others say what is re
 
 
 class Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
     id: Id | None = Field(
         default=None, description="stays; null: made of the name, or `microphone`, `microphone-2`, ..."
     )
@@ -41,14 +46,43 @@ class Spec(BaseModel):
 class MicrophoneSpec(Spec):
     kind: Literal["microphone"] = "microphone"
     device: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
-        default=None, description="index, name or part of the name of an audio input; null: the default one"
+        default=None, description="id, index, name or part of the name of an audio input; null: the default one"
+    )
+    host_api: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        default=None, description="only the devices of this host API; null: of any"
+    )
+    channel: Annotated[int, Field(ge=0, lt=256, strict=True)] | Literal["mix"] | None = Field(
+        default=None, description="from 0, or `mix`: the mean of all; null: the driver's own mono"
     )
 
     def input(self) -> Input:
-        return MicrophoneInput(self.device)
+        return MicrophoneInput(self.device, self.host_api, self.channel)
 
 
 AnySpec = MicrophoneSpec  # a union, told apart by `kind`, when there are more
+
+
+def named(spec: Spec, taken: Collection[str]) -> str:
+    """The id of a source: its own, or made of its name, or the first free one of its kind. Raises ValueError where its
+    own is taken."""
+    id = spec.id or slug(spec.name or "")
+    if not id:
+        numbered = (spec.kind, *(f"{spec.kind}-{n}" for n in range(2, len(taken) + 2)))
+        return next(free for free in numbered if free not in taken)
+    if id in taken:
+        raise ValueError(f"a source is called {id!r} already: choose another name")
+    return id
+
+
+def together(specs: Sequence[Spec]) -> list[Spec]:
+    """The order in which to start them: the named ones first. Raises ValueError where they cannot be together."""
+    if len(specs) > MAX_SOURCES:
+        raise ValueError(f"{len(specs)} sources: the limit is {MAX_SOURCES}")
+    ordered = sorted(specs, key=lambda spec: spec.id is None and spec.name is None)
+    ids: set[str] = set()
+    for spec in ordered:
+        ids.add(named(spec, ids))
+    return ordered
 
 
 def slug(name: str) -> str:

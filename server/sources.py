@@ -5,6 +5,7 @@ for `source_spec.py`. A source that fails stops nothing else.
 """
 
 import asyncio
+import contextvars
 import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -23,18 +24,18 @@ from server.hub import Hub
 from server.reader import ReadError
 from server.session import Witnessing
 from server.source import Source
-from server.source_spec import AnySpec, Spec, slug
+from server.source_file import SourceFile
+from server.source_spec import MAX_SOURCES, AnySpec, Spec, named
 
 log = logging.getLogger("spiccato.sources")
 
 router = APIRouter()
 
-MAX_SOURCES = 8
-
 
 @dataclass
 class Running:
     spec: Spec  # as it was asked for
+    kept: bool  # in the file, for the next start
     source: Source
     task: "asyncio.Task[None]"
 
@@ -46,39 +47,43 @@ class Sources:
         limits: p.Limits,
         hub: Hub,
         executor: Executor | None = None,
+        file: SourceFile | None = None,  # keeps those that are added while the server runs
         witnessing: Witnessing | None = None,
     ) -> None:
         self.hub = hub
+        self._file = file
         self._model = model
         self._limits = limits
         self._executor = executor
         self._witnessing = witnessing
         self._running: dict[str, Running] = {}
 
-    def add(self, spec: Spec) -> Source:
-        """Start to listen. Raises Refusal if there is no room or the id is taken."""
+    def add(self, spec: Spec, *, keep: bool = True) -> Source:
+        """Start to listen. Raises Refusal if there is no room or the id is taken. keep: for the next start too."""
         if len(self._running) >= MAX_SOURCES:
             raise Refusal(
                 Code.TOO_MANY_SOURCES, f"{len(self._running)} sources run already: the limit is {MAX_SOURCES}"
             )
-        input = spec.input()
-        id = spec.id or slug(spec.name or "") or self._free(input.kind)
-        if id in self._running:
-            raise Refusal(Code.SOURCE_EXISTS, f"a source is called {id!r} already: choose another name")
+        try:
+            id = named(spec, self._running)
+        except ValueError as error:
+            raise Refusal(Code.SOURCE_EXISTS, str(error)) from error
         source = Source(
             id,
             self._model,
             self._limits,
             partial(self.hub.publish, id),
-            input,
+            spec.input(),
             name=spec.name,
             muted=spec.muted,
             executor=self._executor,
             witnessing=self._witnessing,
         )
-        task = asyncio.create_task(source.run(), name=f"source {id}")
+        # a context of its own: what it logs for days does not belong to the request that added it
+        task = asyncio.create_task(source.run(), name=f"source {id}", context=contextvars.Context())
         task.add_done_callback(partial(_ended, id))
-        self._running[id] = Running(spec.model_copy(update={"id": id}), source, task)
+        self._running[id] = Running(spec.model_copy(update={"id": id}), keep, source, task)
+        self._keep()
         return source
 
     def change(self, id: str, patch: dict[str, Any]) -> Source:
@@ -91,12 +96,15 @@ class Sources:
         running.source.mute(spec.muted)
         if not spec.reads_as(before):
             running.source.change(spec.input())
+        self._keep()
         return running.source
 
     async def remove(self, id: str, reason: str = "stop") -> None:
         """Stop listening; its session ends with a summary. Raises Refusal if there is no such source."""
         running = self._found(id)
         del self._running[id]
+        if reason == "stop":
+            self._keep()
         running.source.stop(reason)
         await asyncio.wait({running.task})
         running.source.ended("the source was removed" if reason == "stop" else "the server stops")
@@ -120,14 +128,18 @@ class Sources:
             **source.state.model_dump(include={"state", "detail", "retry_in_ms"}),
         }
 
+    def _keep(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write([running.spec for running in self._running.values() if running.kept])
+        except OSError as error:
+            log.error("%s cannot be written, so the next start does not know this: %s", self._file.path, error)
+
     def _found(self, id: str) -> Running:
         if id not in self._running:
             raise Refusal(Code.UNKNOWN_SOURCE, f"no source is called {id!r}; there are {sorted(self._running)}")
         return self._running[id]
-
-    def _free(self, kind: str) -> str:
-        """An id that no source has."""
-        return next(id for id in (kind, *(f"{kind}-{n}" for n in range(2, MAX_SOURCES + 2))) if id not in self._running)
 
 
 def _ended(id: str, task: "asyncio.Task[None]") -> None:

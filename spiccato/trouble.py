@@ -16,6 +16,7 @@ from server.detect import Mistaken
 from server.errors import Refusal
 from server.past import HistoryError
 from server.reader import ReadError
+from server.source_file import SourceFileError
 
 
 def fail(sentence: str) -> NoReturn:
@@ -31,5 +32,5 @@ def told() -> Iterator[None]:
         yield
     except ConfigError as error:
         fail("\nspiccato: ".join(error.sentences))
-    except (HistoryError, Mistaken, ModelError, ReadError, Refusal, StreamError) as error:
+    except (HistoryError, Mistaken, ModelError, ReadError, Refusal, SourceFileError, StreamError) as error:
         fail(str(error))

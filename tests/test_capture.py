@@ -9,33 +9,124 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from server.capture import DISCONTINUITY, QUEUE_BLOCKS, CaptureError, Recorder, choose
-from server.microphone import Microphone, devices
+from server.capture import DISCONTINUITY, QUEUE_BLOCKS, Recorder
+from server.devices import CaptureError, choose, identity
+from server.microphone import Channel, Microphone, MicrophoneInput, devices
 from server.reader import Block, ReadError
 from tests.conftest import ROOT
 from tests.live_server import eventually
-from tests.virtual_mic import VirtualMic, fake_portaudio
+from tests.virtual_mic import FakePlugs, VirtualMic, fake_portaudio
 
-USB = {"index": 2, "name": "USB Audio: Stage Left", "host_api": "ALSA", "default": False, "sample_rate": 48_000}
-BUILT_IN = {"index": 5, "name": "Built-in Microphone", "host_api": "ALSA", "default": True, "sample_rate": 44_100}
+
+def device(index: int, name: str, id: str, host_api: str = "ALSA", default: bool = False) -> dict[str, Any]:
+    form = {"channels": 2, "sample_rate": 48_000}
+    return {"index": index, "name": name, "host_api": host_api, "id": id, "default": default, **form}
+
+
+USB = device(2, "USB Audio: Stage Left (hw:1,0)", "ALSA: USB Audio: Stage Left @1-1")
+BUILT_IN = device(5, "Built-in Microphone", "ALSA: Built-in Microphone", default=True)
+JACK = device(6, "Built-in Microphone", "JACK: Built-in Microphone", "JACK")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "name"),
-    [(None, "Built-in Microphone"), ("2", "USB Audio: Stage Left"), ("stage left", "USB Audio: Stage Left")],
+    ("wanted", "host_api", "index"),
+    [
+        (None, None, 5),
+        ("2", None, 2),
+        ("stage left", None, 2),
+        ("ALSA: USB Audio: Stage Left @1-1", None, 2),
+        ("ALSA: USB Audio: Stage Left @1-4", None, 2),  # it is in another socket now
+        ("USB Audio: Stage Left (hw:7,0)", None, 2),  # it was another card before
+        ("Built-in Microphone", "jack", 6),
+        ("JACK: Built-in Microphone", None, 6),
+        (None, "JACK", 6),
+        ("microphone, alsa", None, 5),
+    ],
 )
-def test_a_device_is_chosen_by_default_number_or_part_of_its_name(wanted: str | None, name: str) -> None:
-    assert choose([USB, BUILT_IN], wanted)["name"] == name
+def test_a_device_is_chosen_by_default_id_number_host_api_or_part_of_its_name(
+    wanted: str | None, host_api: str | None, index: int
+) -> None:
+    assert choose([USB, BUILT_IN, JACK], wanted, host_api)["index"] == index
+
+
+def test_two_devices_of_one_name_are_told_apart_by_their_sockets(tmp_path: Path) -> None:
+    for card, port in (("card1", "1-1"), ("card2", "1-4")):
+        interface = tmp_path / "usb" / port / f"{port}:1.0"
+        interface.mkdir(parents=True)
+        (tmp_path / card).mkdir()
+        (tmp_path / card / "device").symlink_to(interface)
+    names = ["USB Audio Device: - (hw:1,0)", "USB Audio Device: - (hw:2,0)", "USB Audio Device: - (hw:3,1)"]
+    ids = [identity(name, "ALSA", tmp_path) for name in names]
+    assert ids == ["ALSA: USB Audio Device @1-1", "ALSA: USB Audio Device @1-4", "ALSA: USB Audio Device [1]"]
+    twins = [device(4, names[0], ids[0]), device(5, names[1], ids[1])]
+    assert [choose(twins, id)["index"] for id in ids[:2]] == [4, 5]
+    with pytest.raises(CaptureError, match="2 audio inputs match"):
+        choose(twins, "USB Audio Device")
+
+
+def test_two_devices_that_nothing_tells_apart_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakePlugs(monkeypatch, tmp_path, "USB", "Line", "USB")
+    assert [d["id"] for d in asyncio.run(devices())] == ["Fake: USB", "Fake: Line", "Fake: USB #2"]
+    microphone, _ = asyncio.run(recorded(0.02, "Fake: USB #2"))
+    assert microphone.opened.details["id"] == "Fake: USB #2"
+
+
+def test_a_microphone_that_was_found_is_the_same_one_when_numbers_have_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugs = FakePlugs(monkeypatch, tmp_path, "Left", "Right")
+    input = MicrophoneInput("1")
+
+    async def opened() -> str:
+        microphone = await input.open()
+        await microphone.close()
+        return str(microphone.opened.details["device"])
+
+    assert asyncio.run(opened()) == "Left"
+    plugs.are("Right", "Left")
+    assert asyncio.run(opened()) == "Left"
+    plugs.are("Right")
+    with pytest.raises(ReadError, match="no audio input is called 'Fake: Left'; there are 1: Fake: Right"):
+        asyncio.run(opened())
+
+
+def tones(samples: "np.ndarray[Any, Any]") -> list[int]:
+    """The strongest frequency of each channel, in Hz."""
+    return [int(np.argmax(np.abs(np.fft.rfft(channel))) * 48_000 / len(channel)) for channel in samples.T]
+
+
+@pytest.mark.parametrize(("channel", "hz"), [(None, [200]), (0, [200]), (1, [4000]), ("mix", [200, 4000])])
+def test_a_channel_is_chosen_or_all_are_sent(monkeypatch: pytest.MonkeyPatch, channel: Channel, hz: list[int]) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    microphone, blocks = asyncio.run(recorded(0.1, channel=channel))
+    assert microphone.opened.channels == len(hz)
+    assert {block.lost for block in blocks} == {0}
+    samples = np.frombuffer(b"".join(block.pcm for block in blocks), "<f4").reshape(-1, len(hz))
+    assert tones(samples) == hz
+
+
+def test_a_channel_that_a_device_has_not_fails_with_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    with pytest.raises(ReadError, match="channel=2: Fake microphone has 2 channels, counted from 0") as caught:
+        asyncio.run(Microphone.open(channel=2))
+    assert caught.value.retry == "never"
 
 
 @pytest.mark.parametrize(
     ("found", "wanted", "code", "told"),
     [
         ([], None, "no_device", "no audio input"),
-        ([USB, BUILT_IN], "harp", "unknown_device", "'harp'; there are 2: USB Audio: Stage Left (ALSA), 5: Built-in"),
+        (
+            [USB, BUILT_IN],
+            "harp",
+            "unknown_device",
+            "'harp'; there are 2: ALSA: USB Audio: Stage Left @1-1, 5: ALSA: Built-in",
+        ),
         ([USB, BUILT_IN], "alsa", "ambiguous_device", "2 audio inputs match 'alsa'"),
+        ([BUILT_IN, JACK], "Built-in Microphone", "ambiguous_device", "5: ALSA: Built-in Microphone, 6: JACK: Built"),
     ],
 )
 def test_a_device_that_cannot_be_chosen_is_told_with_what_there_is(
@@ -76,8 +167,10 @@ def test_blocks_dropped_for_a_slow_reader_are_counted_exactly() -> None:
     assert recorder.blocks.get_nowait()[:2] == (DISCONTINUITY, (QUEUE_BLOCKS + 7) * 960)
 
 
-async def recorded(seconds: float, device: str | None = None) -> tuple[Microphone, list[Block]]:
-    microphone = await Microphone.open(device)
+async def recorded(
+    seconds: float, device: str | None = None, channel: Channel = None
+) -> tuple[Microphone, list[Block]]:
+    microphone = await Microphone.open(device, channel=channel)
     try:
         blocks = [await microphone.read() for _ in range(round(seconds / 0.02))]
     finally:
@@ -137,7 +230,7 @@ def test_a_real_device_gives_contiguous_blocks_at_its_own_rate(
 ) -> None:
     virtual_mic.into(monkeypatch)
     microphone, blocks = asyncio.run(recorded(0.5, "PULSE"))
-    assert microphone.opened.details == {"device": "pulse", "host_api": "ALSA"}
+    assert microphone.opened.details == {"device": "pulse", "host_api": "ALSA", "id": "ALSA: pulse"}
     samples = microphone.opened.sample_rate // 50
     assert {(block.lost, len(block.pcm)) for block in blocks} == {(0, samples * 4)}
 

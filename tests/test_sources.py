@@ -10,12 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from websockets.sync.client import ClientConnection, connect
 
 from server import microphone
+from server.settings import Settings
+from server.source_file import SourceFile, SourceFileError
+from server.source_spec import MicrophoneSpec
 from tests.live_server import LiveServer, bare, eventually, live_server, stream
 from tests.synth import low_high, pcm16
-from tests.virtual_mic import fake_portaudio
+from tests.virtual_mic import FakePlugs, fake_portaudio
 
 
 @pytest.fixture
@@ -173,6 +177,75 @@ def test_watchers_get_the_last_events_and_the_summary_when_the_server_stops(
     assert [m["reason"] for m in ending if m["type"] == "event"] == ["shutdown"]
 
 
+def test_the_sources_of_the_settings_are_heard_from_the_start(toy_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    monkeypatch.setenv("SPICCATO_SOURCES", '[{"device": "line", "channel": 1}, {"id": "microphone", "muted": true}]')
+    with live_server(model=toy_path, microphone="default") as server:
+        told = httpx.get(f"{server.url}/v1/sources").json()["sources"]
+    assert {one["id"]: (one["device"], one["channel"], one["muted"]) for one in told} == {
+        "microphone": (None, None, True),
+        "microphone-2": (None, None, False),
+        "microphone-3": ("line", 1, False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        ([{"id": "a"}, {"name": "a"}], "a source is called 'a' already"),
+        ([{"device": f"{n}"} for n in range(9)], "at most 8 items"),
+        ([{"chanel": 1}], "chanel"),
+        ([{"channel": -1}], "greater than or equal to 0"),
+    ],
+)
+def test_sources_that_cannot_be_are_refused_with_the_settings(sources: list[dict[str, Any]], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Settings.model_validate({"sources": sources})
+
+
+def test_what_was_added_while_it_ran_is_heard_again_after_the_next_start(
+    toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "none")
+    file = tmp_path / "state" / "sources.json"
+    settings = {"model": toy_path, "sources_file": file, "sources": [{"id": "hall"}]}
+    with live_server(**settings) as server:
+        url = f"{server.url}/v1/sources"
+        httpx.post(url, json={"id": "stage", "name": "Left", "channel": "mix"})
+        httpx.post(url, json={"id": "gone"})
+        httpx.delete(f"{url}/gone")
+        httpx.patch(f"{url}/stage", json={"name": "Right", "muted": True})
+        httpx.patch(f"{url}/hall", json={"muted": True})  # of the settings: until the next start
+    with live_server(**settings) as server:
+        told = httpx.get(f"{server.url}/v1/sources").json()["sources"]
+    kept = [(one["id"], one["name"], one["muted"], one["channel"]) for one in told]
+    assert kept == [("hall", "hall", False, None), ("stage", "Right", True, "mix")]
+    assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[{]", "is not a list of sources"),
+        ('[{"id": "../x"}]', "0.id"),
+        ('[{"id": "hall"}]', "with the sources of the settings: a source is called 'hall' already"),
+    ],
+)
+def test_a_file_of_sources_that_cannot_be_used_is_told_and_left_as_it_is(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "sources.json"
+    file.write_text(text)
+    with pytest.raises(SourceFileError, match=re.escape(told)) as caught:
+        SourceFile(file).read(beside=[MicrophoneSpec(id="hall")])
+    assert str(file) in str(caught.value)
+    assert file.read_text() == text
+
+
+def test_a_file_of_sources_in_a_place_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceFileError, match="cannot be used: "):
+        SourceFile(tmp_path / "file" / "sources.json").read()
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -184,6 +257,10 @@ def test_watchers_get_the_last_events_and_the_summary_when_the_server_stops(
         ({"name": "x" * 65}, 400, "bad_message"),
         ({"kind": "rtsp"}, 400, "bad_message"),
         ({"device": ""}, 400, "bad_message"),
+        ({"chanel": 1}, 400, "bad_message"),
+        ({"channel": -1}, 400, "bad_message"),
+        ({"channel": "left"}, 400, "bad_message"),
+        ({"channel": True}, 400, "bad_message"),
     ],
 )
 def test_a_source_that_cannot_be_is_refused(
@@ -252,6 +329,63 @@ def test_a_source_goes_to_another_device_with_a_new_session(
         again = until(ws, "source", state="healthy")
     assert "Fake line in" in again[-1]["detail"]
     assert httpx.get(sources).json()["sources"][0]["opened"]["device"] == "Fake line in"
+
+
+def test_of_three_microphones_one_is_pulled_and_the_others_do_not_notice(
+    server: LiveServer, sources: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugs = FakePlugs(monkeypatch, tmp_path, "Left", "Middle", "Right")
+    for name in ("Left", "Middle", "Right"):
+        httpx.post(sources, json={"device": name, "id": name})
+    with ExitStack() as stack:
+        left, middle, right = (
+            stack.enter_context(watching(server, f"?source={name}")) for name in ("Left", "Middle", "Right")
+        )
+        for ws in (left, middle, right):
+            until(ws, "event", phase="onset")
+        plugs.are("Right", "Left")  # their numbers move as well
+        pulled = until(middle, "source", state="lost")
+        assert [m["reason"] for m in pulled if m["type"] == "event"] == ["stall"]
+        until(middle, "source", state="lost")  # it was looked for, and told what there is
+        plugs.are("Right", "Left", "Middle")
+        assert until(middle, "event", phase="onset")[-1]["onset_ms"] < 1000
+        assert httpx.get(sources).json()["sources"][1]["opened"]["device"] == "Middle"
+        for name in ("Left", "Right"):
+            httpx.delete(f"{sources}/{name}")
+        for ws in (left, right):
+            ending = until(ws, "summary")
+            assert [m["reason"] for m in ending if m["type"] == "event"][-1] == "stop"
+            assert "started" not in {m["type"] for m in ending}
+            assert ending[-1]["gaps"] == 0
+
+
+def test_a_device_that_is_not_there_is_waited_for(
+    server: LiveServer, sources: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugs = FakePlugs(monkeypatch, tmp_path, "Left")
+    with watching(server) as ws:
+        httpx.post(sources, json={"device": "Right", "id": "stage"})
+        lost = until(ws, "source", state="lost")[-1]
+        assert lost["detail"] == "no audio input is called 'Right'; there are 1: Fake: Left"
+        plugs.are("Left", "Right")
+        until(ws, "source", state="healthy")
+
+
+def test_a_source_hears_the_channel_that_was_chosen(
+    server: LiveServer, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    with watching(server) as ws:
+        assert httpx.post(sources, json={"id": "stage", "channel": 1}).json()["channel"] == 1
+        assert until(ws, "event", phase="onset")[-1]["label"] == "high"
+        httpx.patch(f"{sources}/stage", json={"channel": 0})
+        until(ws, "summary")
+        assert until(ws, "event", phase="onset")[-1]["label"] == "low"
+        httpx.patch(f"{sources}/stage", json={"channel": 2})
+        failed = until(ws, "source", state="failed")[-1]
+        assert "has 2 channels" in failed["detail"]
+        httpx.patch(f"{sources}/stage", json={"channel": "mix"})
+        until(ws, "source", state="healthy")
 
 
 @pytest.mark.parametrize("patch", [{"id": "other"}, {"kind": "file"}, {"muted": "perhaps"}, {"device": ""}, []])

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from tests.live_server import eventually
 
 DEVICE = "pulse"  # PortAudio's name of the ALSA device that goes to PulseAudio
+SECOND = "second"  # of another microphone, with a daemon of its own: one daemon would move a stream to the other
 PACKAGES = "pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
 ASOUND = "/usr/share/alsa/alsa.conf"
 
@@ -27,16 +29,31 @@ def fake_portaudio(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("FAKE_PORTAUDIO", kind)
 
 
+class FakePlugs:
+    """Fake microphones that are plugged in and pulled while recording processes run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *names: str) -> None:
+        fake_portaudio(monkeypatch, "tone")
+        self._file = folder / "plugged"
+        monkeypatch.setenv("FAKE_DEVICES", str(self._file))
+        self.are(*names)
+
+    def are(self, *names: str) -> None:
+        """These are there from now on, in this order."""
+        new = self._file.with_suffix(".new")
+        new.write_text("\n".join(names))
+        new.replace(self._file)
+
+
 class VirtualMic:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: str = DEVICE) -> None:
         asound = folder / "asound.conf"
-        asound.write_text(f"pcm.{DEVICE} {{ type pulse }}\nctl.{DEVICE} {{ type pulse }}\n")
+        asound.write_text(f'pcm.{device} {{ type pulse server "unix:{folder}/socket" device mic.monitor }}\n')
         self.env = os.environ | {
             "XDG_RUNTIME_DIR": str(folder),
             "PULSE_RUNTIME_PATH": str(folder),
             "PULSE_STATE_PATH": str(folder),
             "PULSE_SERVER": f"unix:{folder}/socket",
-            "PULSE_SOURCE": "mic.monitor",
             "ALSA_CONFIG_PATH": f"{ASOUND}:{asound}",
         }
         command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
@@ -74,6 +91,11 @@ class VirtualMic:
         """Start to play a file into the microphone, in real time."""
         return subprocess.Popen(["paplay", "--device=mic", str(path)], env=self.env)
 
+    def beside(self, other: "VirtualMic") -> dict[str, str]:
+        """The environment of a program that finds both."""
+        asound = other.env["ALSA_CONFIG_PATH"].removeprefix(ASOUND)
+        return self.env | {"ALSA_CONFIG_PATH": self.env["ALSA_CONFIG_PATH"] + asound}
+
     def stop(self) -> None:
         self._daemon.terminate()
         self._daemon.wait(10)
@@ -82,19 +104,30 @@ class VirtualMic:
         return subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, check=check, timeout=10)
 
 
-@pytest.fixture
-def virtual_mic() -> Iterator[VirtualMic]:
-    missing = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
+def missing() -> list[str]:
+    """The packages that it lacks here."""
+    lacks = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
     if ctypes.util.find_library("portaudio") is None:
-        missing.append("libportaudio2")
+        lacks.append("libportaudio2")
     if not list(Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so")):
-        missing.append("libasound2-plugins")
-    if missing:
-        pytest.skip(f"no virtual microphone without {', '.join(missing)}: apt-get install {PACKAGES}")
+        lacks.append("libasound2-plugins")
+    return lacks
+
+
+@contextmanager
+def plugged_in(device: str = DEVICE) -> Iterator[VirtualMic]:
     folder = Path(tempfile.mkdtemp(prefix="spiccato-mic-"))  # short: a socket's path has at most 107 characters
-    microphone = VirtualMic(folder)
+    microphone = VirtualMic(folder, device)
     try:
         yield microphone
     finally:
         microphone.stop()
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def virtual_mic() -> Iterator[VirtualMic]:
+    if lacks := missing():
+        pytest.skip(f"no virtual microphone without {', '.join(lacks)}: apt-get install {PACKAGES}")
+    with plugged_in() as microphone:
+        yield microphone

@@ -1,20 +1,27 @@
 """A stand-in for the sounddevice package, for a recording process: put this folder on its PYTHONPATH.
 
 FAKE_PORTAUDIO chooses how the machine is: `missing` (no library), `none` (no device), `busy`, `tone` (a device
-gives a 200 Hz tone), `vanishing` (the same, unplugged after a second), `hanging` (the same, no samples after a second),
-`overflowing` (the same, 480 samples lost after half a second), `crash`.
+gives a tone: 200 Hz in its first channel, 4 kHz in its second), `vanishing` (the same, unplugged after a second),
+`hanging` (the same, no samples after a second), `overflowing` (the same, 480 samples lost after half a second),
+`crash`.
+
+FAKE_DEVICES names a file of the inputs that are plugged in now, one name a line: a stream ends when its device's line
+is taken out. Without it there are two.
 """
 
 import math
 import os
 import threading
 from array import array
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 KIND = os.environ["FAKE_PORTAUDIO"]
 RATE = 48_000
 LOST = 480
+TONES = (200, 4000)  # Hz, of each channel
+DEVICES = os.environ.get("FAKE_DEVICES")
 
 if KIND == "missing":
     raise OSError("PortAudio library not found")
@@ -28,12 +35,16 @@ class PortAudioError(Exception):
     pass
 
 
+def plugged() -> list[str]:
+    return ["Fake microphone", "Fake line in"] if DEVICES is None else Path(DEVICES).read_text().splitlines()
+
+
 def query_hostapis() -> list[dict[str, Any]]:
     return [{"name": "Fake"}]
 
 
 def query_devices() -> list[dict[str, Any]]:
-    names = [] if KIND == "none" else ["Speakers", "Fake microphone", "Fake line in"]
+    names = [] if KIND == "none" else ["Speakers", *plugged()]
     return [
         {
             "index": index,
@@ -47,7 +58,11 @@ def query_devices() -> list[dict[str, Any]]:
 
 
 class RawInputStream:
-    def __init__(self, *, blocksize: int, callback: Any, finished_callback: Any, **_: Any) -> None:
+    def __init__(
+        self, *, device: int, channels: int, blocksize: int, callback: Any, finished_callback: Any, **_: Any
+    ) -> None:
+        self._name = query_devices()[device]["name"]
+        self._channels = channels
         if KIND == "busy":
             raise PortAudioError("Error opening RawInputStream: Device unavailable", -9985)
         self._blocksize = blocksize
@@ -76,9 +91,15 @@ class RawInputStream:
                 break
             if KIND == "hanging" and heard_s > 1:
                 continue
+            if self._name not in plugged():
+                break
             overflow = KIND == "overflowing" and number == round(0.5 / block_s)
             sample += LOST if overflow else 0
-            wave = (0.3 * math.sin(2 * math.pi * 200 * (sample + n) / RATE) for n in range(self._blocksize))
+            wave = (
+                0.3 * math.sin(2 * math.pi * TONES[channel] * (sample + n) / RATE)
+                for n in range(self._blocksize)
+                for channel in range(self._channels)
+            )
             time = SimpleNamespace(inputBufferAdcTime=1000.0 + sample / RATE)
             self._callback(array("f", wave).tobytes(), self._blocksize, time, SimpleNamespace(input_overflow=overflow))
             sample += self._blocksize
