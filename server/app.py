@@ -32,7 +32,7 @@ WS_MAX_BYTES = 32 * 1024 * 1024  # above every `max_chunk_bytes`, so that our ow
 
 def create_app(settings: Settings) -> FastAPI:
     """Raises engine.weights.ModelError where the model file cannot be used, server.tokens.AuthError where the settings
-    would leave the service open to a network without a token, server.past.HistoryError where its history cannot be."""
+    would leave the service open to a network without a token, server.fits.Unfit where settings do not fit together."""
     access = Access(settings)
     service = Service(settings)
 

@@ -1,10 +1,12 @@
-"""Whether settings fit the model. Changes nothing."""
+"""Whether settings fit the model and each other. Changes nothing."""
 
 from collections.abc import Iterator
 
 from engine.weights import Model
 from server.detect import Mistaken, tuned
 from server.mistakes import Mistake
+from server.past import HistoryError
+from server.past.history import database
 from server.settings import Settings
 
 
@@ -24,7 +26,7 @@ def check(settings: Settings, model: Model) -> None:
 
 def mistakes(settings: Settings, model: Model) -> list[Mistake]:
     """`model` is the one of the file, before its thresholds were changed."""
-    return [*_thresholds(settings, model)]
+    return [*_thresholds(settings, model), *_history(settings)]
 
 
 def _thresholds(settings: Settings, model: Model) -> Iterator[Mistake]:
@@ -33,3 +35,15 @@ def _thresholds(settings: Settings, model: Model) -> Iterator[Mistake]:
     except Mistaken as error:
         for mistake in error.mistakes:
             yield Mistake(tuple(mistake.path.split(".", 1)), mistake.message)
+
+
+def _history(settings: Settings) -> Iterator[Mistake]:
+    asked = settings.history.get_secret_value()
+    if asked == "off":
+        if settings.clips != "off":
+            yield Mistake(("clips",), f"clips={settings.clips} needs a history, and history=off keeps none")
+        return
+    try:
+        database(asked).close()
+    except HistoryError as error:
+        yield Mistake(("history",), str(error))

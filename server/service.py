@@ -16,7 +16,6 @@ from server.errors import Code, Refusal
 from server.fits import check
 from server.hub import Hub
 from server.metrics import Metrics
-from server.past import HistoryError
 from server.past.history import History
 from server.protocol import Limits
 from server.sessions import Sessions
@@ -47,8 +46,6 @@ class Service:
         self.uploads = 0  # being received, decoded or heard
         self.hub = Hub()
         self.history = None if settings.history.get_secret_value() == "off" else History(settings)
-        if self.history is None and settings.clips != "off":
-            raise HistoryError(f"clips={settings.clips} needs a history: history=off keeps none")
         clips = None if self.history is None else self.history.clips
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
         self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session)

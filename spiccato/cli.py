@@ -16,6 +16,7 @@ from server.roles import Role
 from server.version import VERSION
 from spiccato.config import app as config_app
 from spiccato.config import load
+from spiccato.history import app as history_app
 
 app = typer.Typer(
     name="spiccato",
@@ -303,6 +304,7 @@ app.command()(train)
 app.command()(calibrate)
 app.add_typer(data_app)
 app.add_typer(config_app)
+app.add_typer(history_app)
 
 
 def run() -> None:

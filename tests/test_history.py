@@ -12,7 +12,7 @@ import httpx
 import jams
 import pytest
 
-from server.past import HistoryError
+from server.fits import Unfit
 from server.past.records import epoch_ms
 from server.service import Service
 from server.settings import Settings
@@ -359,8 +359,14 @@ def test_a_source_of_the_servers_own_is_kept_too(past: LiveServer) -> None:
 
 
 def test_clips_without_a_history_are_refused_at_the_start(toy_path: Path) -> None:
-    with pytest.raises(HistoryError, match="needs a history"):
+    with pytest.raises(Unfit, match="needs a history"):
         Service(Settings(model=toy_path, history="off", clips="all"))
+
+
+def test_a_history_that_cannot_be_is_refused_at_the_start_without_its_password(toy_path: Path) -> None:
+    with pytest.raises(Unfit, match="there are postgresql") as refused:
+        Service(Settings(model=toy_path, history="mysql://root:hunter2@db/x"))
+    assert "hunter2" not in str(refused.value)
 
 
 def test_where_nothing_is_set_the_history_lies_in_the_users_state(

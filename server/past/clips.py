@@ -56,8 +56,7 @@ class Clips:
         return self._new(rate_hz) if self.scope == "all" and live else None
 
     def path(self, event_id: str) -> Path:
-        """Where the clip of an event lies, or would: a folder for each quarter of an hour."""
-        return self.root / event_id[:6] / f"{event_id}.flac"
+        return path_of(self.root, event_id)
 
     def close(self) -> None:
         """Write what waits."""
@@ -117,3 +116,8 @@ class Clips:
     def _drop(self, why: str) -> None:
         with self._lock:
             self.dropped[why] += 1
+
+
+def path_of(root: Path, event_id: str) -> Path:
+    """Where the clip of an event lies, or would: a folder for each quarter of an hour."""
+    return root / event_id[:6] / f"{event_id}.flac"

@@ -127,7 +127,10 @@ class Database:
 
 def _pragmas(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions begin where we say so
-    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+    pragmas = ["synchronous=FULL", "secure_delete=ON"]
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):  # a new file: to set it waits for writers
+        pragmas = ["auto_vacuum=INCREMENTAL", "journal_mode=WAL", *pragmas]
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
