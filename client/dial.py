@@ -26,7 +26,7 @@ async def dialled(address: str, token: str | None) -> ClientConnection:
     try:
         return await connect_websocket(address, max_size=MAX_MESSAGE_BYTES, additional_headers=headers)
     except InvalidStatus as error:
-        raise _refused(address, error) from error
+        raise refused(address, error) from error
     except (OSError, InvalidHandshake, InvalidURI) as error:
         raise StreamError(
             "unreachable", f"no Spiccato service answers at {address}: {error}", retryable=True
@@ -43,7 +43,7 @@ def stream_address(url: str) -> str:
     return f"{schemes[scheme]}://{rest if rest.endswith(PATH) else rest + PATH}"
 
 
-def _refused(address: str, error: InvalidStatus) -> StreamError:
+def refused(address: str, error: InvalidStatus) -> StreamError:
     """The service's own sentence, from the answer that it gave in place of the connection."""
     try:
         told = json.loads(error.response.body or b"")["error"]

@@ -2,7 +2,8 @@
 
 Knows numbers for streams, nothing of clients or sessions. Each stream is a `Pipeline` in a slot of the pool's memory,
 so it hears, bit for bit, what a Pipeline hears alone, in any chunking and any order. The memory is allocated once:
-`capacity` is a limit. Like a Pipeline, a pool belongs to one thread at a time; the kernel runs without the lock.
+`capacity` is a limit. Like a Pipeline, a pool belongs to one thread at a time, but for `open` and `close`; the kernel
+runs without the lock.
 """
 
 import heapq
@@ -45,11 +46,15 @@ class Pool:
 
     def open(self, settings: LatchSettings | None = None) -> int:
         """A new stream's number, below `capacity`; after `close` it is given again. RuntimeError if all are open."""
-        if not self._free:
-            raise RuntimeError(f"all {self.capacity} streams of the pool are open: close one first")
-        pipeline = Pipeline(self.model, settings or self._default, self._memory, self._free[0])
-        stream = heapq.heappop(self._free)
-        self._pipelines[stream] = pipeline
+        try:
+            stream = heapq.heappop(self._free)  # at once: another thread may open or close one too
+        except IndexError:
+            raise RuntimeError(f"all {self.capacity} streams of the pool are open: close one first") from None
+        try:
+            self._pipelines[stream] = Pipeline(self.model, settings or self._default, self._memory, stream)
+        except ValueError:
+            heapq.heappush(self._free, stream)
+            raise
         self._hears[stream] = True
         return stream
 
@@ -84,6 +89,16 @@ class Pool:
             raise ValueError(f"streams have shape {streams.shape}, samples {samples.shape}: expected (n,) and (n, any)")
         ends = np.arange(1, len(streams) + 1, dtype=np.int64) * samples.shape[1]
         return self._feed(streams, ends, samples.reshape(-1))
+
+    def feed_rows(
+        self, streams: NDArray[np.int64], ends: NDArray[np.int64], samples: NDArray[np.float32]
+    ) -> list[tuple[int, Event]]:
+        """As `feed`, where the chunks lie one after the other in `samples`: that of streams[i] ends at ends[i]."""
+        return self._feed(streams, ends, samples)
+
+    def pipeline(self, stream: int) -> Pipeline:
+        """The stream itself. What hears sound through it must not run beside `feed`: both use the pool's work space."""
+        return self._of(stream)
 
     def flush(self, stream: int, reason: str = "stop") -> list[Event]:
         events = self._of(stream).flush(reason)

@@ -14,7 +14,8 @@ from engine.pipeline import TRACE_FRAMES
 from server.commands import Emit
 from server.frames import DB_CEIL, DB_FLOOR, EVIDENCE_SCALE, FrameLayout, layout, pack
 from server.hearing import BLOCK_FRAMES, Hearing
-from server.level import LevelMeter
+from server.ingest import CLIP
+from server.level import LevelMeter, clipped
 from server.picture import Picture
 from server.protocol import FrameInfo, Level, Scores, Suppressed
 
@@ -65,13 +66,26 @@ class Emitter:
         if self._level_samples is None:
             return []
         self._meter.feed(samples)
+        return self._level()
+
+    def measured(self, samples: NDArray[np.float32], power: float, peak: float) -> list[Level]:
+        """As `chunk`, of (n,) samples whose sum of squares and greatest amplitude are known."""
+        if self._level_samples is None:
+            return []
+        self._meter.add(len(samples), len(samples), power, peak, clipped(samples) if peak >= CLIP else 0)
+        return self._level()
+
+    def _level(self) -> list[Level]:
+        assert self._level_samples is not None
         if self._meter.samples < self._level_samples:
             return []
-        rms, peak, clipped = self._meter.read()
-        return [Level(sample=self._hearing.sample, rms_dbfs=rms, peak_dbfs=peak, clipped=clipped)]
+        rms, peak, over = self._meter.read()
+        return [Level(sample=self._hearing.sample, rms_dbfs=rms, peak_dbfs=peak, clipped=over)]
 
     def block(self) -> list[Scores | bytes]:
         """After each block that the engine heard: the newest scores if due, and all frames that are due."""
+        if self._scores_every is None and self._layout is None:
+            return []
         first, self._told = self._told, self._hearing.pipeline.frames
         return [*self._scores(first), *self._frames(first)]
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from engine import events as engine_events
 from engine.latch import LatchSettings
 from engine.pipeline import TRACE_FRAMES, Pipeline
+from engine.pool import Pool
+from engine.stream import Memory
 from engine.weights import Model
 from server.ingest import Resampler
 from server.protocol import EventBody, SummaryBody
@@ -36,12 +38,15 @@ class Hearing:
         *,
         live: bool = True,
         updates_hz: float = 0.0,  # of open events; 0: none
+        pool: Pool | None = None,  # where the stream is heard together with others, without a trace
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
         self.model = model
         self.rate_hz = rate_hz
-        self.pipeline = Pipeline(model, settings)
+        self._pool = pool
+        self.slot = None if pool is None else _slot(pool, settings)  # in the pool; None: heard by itself
+        self.pipeline = Pipeline(model, settings) if pool is None or self.slot is None else pool.pipeline(self.slot)
         self.tally = Tally(rate_hz)
         self.sample = 0  # the clock: samples at the declared rate, lost ones counted
         self.lost = 0  # of these, lost in gaps
@@ -65,11 +70,37 @@ class Hearing:
 
         The whole chunk is accepted at once; the caller iterates to the end.
         """
-        if self._anchor_s is None:
-            self._anchor_s, self._anchor = self._utc() - len(mono) / self.rate_hz, self.sample
-        self.sample += len(mono)
-        self._arrivals.append((self.sample, arrived))
+        self.came(len(mono), arrived)
         return self._hear(self._resampler.feed(mono))
+
+    def came(self, samples: int, arrived: float) -> None:
+        """So many samples came; they are given to `feed`, or to the pool as `resampled` makes them."""
+        if self._anchor_s is None:
+            self._anchor_s, self._anchor = self._utc() - samples / self.rate_hz, self.sample
+        self.sample += samples
+        self._arrivals.append((self.sample, arrived))
+
+    def resampled(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:
+        """For the pool: what the stream hears of `mono` there."""
+        return self._resampler.feed(mono)
+
+    def decided(self, events: list[engine_events.Event]) -> list[EventBody]:
+        """What the pool's `feed` said of this stream, on the wire."""
+        return [self._event(event) for event in events]
+
+    def close(self) -> None:
+        """The stream has ended: its place in the pool is free."""
+        if self._pool is not None and self.slot is not None:
+            self._pool.close(self.slot)
+            self.slot = None
+
+    def leave_pool(self) -> None:
+        """From now on the stream is heard by itself; no bit of it changes."""
+        if self._pool is not None and self.slot is not None:
+            alone = Pipeline(self.model, memory=Memory(self.model, 1, trace_frames=0))
+            alone.restore(self.pipeline.snapshot())
+            self.pipeline = alone
+            self.close()
 
     def _hear(self, samples: NDArray[np.float32]) -> Iterator[list[EventBody]]:
         block = BLOCK_FRAMES * self.model.front_end.hop_samples
@@ -214,10 +245,21 @@ class Hearing:
 
     def _latency_ms(self, decided: int) -> float:
         """From the arrival of the chunk that brought sample `decided` until now: the resampler's delay is in it."""
-        arrived = next((at for end, at in self._arrivals if end >= decided), self._arrivals[-1][1])
+        arrived = self._arrivals[-1][1]
+        for end, at in reversed(self._arrivals):
+            if end < decided:
+                break
+            arrived = at
         return round((self._monotonic() - arrived) * 1000, 3)
 
     def utc(self, sample: int) -> str:
         """ISO 8601, milliseconds, of a sample of this stretch; before audio comes: now."""
         moment_s = self._utc() if self._anchor_s is None else self._anchor_s + (sample - self._anchor) / self.rate_hz
         return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _slot(pool: Pool, settings: LatchSettings | None) -> int | None:
+    try:
+        return pool.open(settings)
+    except RuntimeError:  # all are taken
+        return None

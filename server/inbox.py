@@ -1,11 +1,11 @@
 """Messages of one session that wait for the engine: bounded, in order, with the time of arrival of each.
 
-What happens when audio comes and `limit_bytes` of it wait already is the session's choice: `block` lets `put` wait, so
-the socket is not read and TCP holds the sender back; `drop_oldest` and `drop_newest` leave a `Dropped` where audio
-was; `error` ends the session. Text and orders are never dropped. Knows sizes and order; nothing of what messages mean.
+What happens when audio comes and `limit_bytes` of it wait already is the session's choice: `block` refuses it for
+now, so the socket is not read and TCP holds the sender back; `drop_oldest` and `drop_newest` leave a `Dropped` where
+audio was; `error` ends the session. Text and orders are never dropped. Knows sizes and order; nothing of what messages
+mean.
 """
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -37,20 +37,22 @@ class Inbox:
         self.samples_of: Callable[[bytes], Waiting | None] | None = None  # needed to drop: which samples these are
         self.audio_bytes = 0  # waiting, of binary messages
         self.closed: str | None = None  # why nothing more comes
+        self.on_item: Callable[[], None] = nothing  # called when something waits, or when nothing more will come
+        self.on_room: Callable[[], None] = nothing  # called when what was refused may be offered again
         self._items: deque[tuple[Item, float]] = deque()
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
+        self._refused = False
 
-    async def put(self, message: str | bytes) -> None:
-        arrived = time.monotonic()
+    def offer(self, message: str | bytes, arrived: float) -> bool:
+        """False where it has to wait, by the policy `block`: offer it again after `on_room`, and nothing before it."""
         while self.closed is None and self._is_full(message):
             if isinstance(message, str) or self.policy == "block":
-                self._room.clear()
-                await self._room.wait()
-            elif self._shed(message):
-                return
+                self._refused = True
+                return False
+            if self._shed(message):
+                return True
         if self.closed is None:
             self._append(message, arrived)
+        return True
 
     def order(self, order: Order) -> None:
         """After all that waits, let the session do this."""
@@ -59,31 +61,30 @@ class Inbox:
     def close(self, reason: str) -> None:
         """Nothing more will come; what waits is still given out. The first reason stays."""
         self.closed = self.closed or reason
-        self._changed.set()
-        self._room.set()
+        self.on_item()
+        self.on_room()
 
-    async def get(self, timeout_s: float) -> tuple[Item, float] | None:
-        """The next item and its arrival, or None after `timeout_s` or when nothing more will come."""
-        if not self._items and self.closed is None:
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                return None
+    @property
+    def waits(self) -> bool:
+        return bool(self._items)
+
+    def take(self) -> tuple[Item, float] | None:
+        """The next item and its arrival, if there is one."""
         if not self._items:
             return None
         item, arrived = self._items.popleft()
         if isinstance(item, bytes):
             self.audio_bytes -= len(item)
-        self._room.set()
+        if self._refused:
+            self._refused = False
+            self.on_room()
         return item, arrived
 
     def _append(self, item: Item, arrived: float) -> None:
         self._items.append((item, arrived))
         if isinstance(item, bytes):
             self.audio_bytes += len(item)
-        self._changed.set()
+        self.on_item()
 
     def _shed(self, message: bytes) -> bool:
         """Make room by the policy. Returns True if that was at the cost of `message` itself."""
@@ -129,6 +130,10 @@ class Inbox:
         if isinstance(message, bytes) and self.audio_bytes and self.audio_bytes + len(message) > self.limit_bytes:
             return True
         return len(self._items) >= MAX_MESSAGES
+
+
+def nothing() -> None:
+    """Nobody wants to know."""
 
 
 def joined(one: Waiting, other: Waiting) -> Waiting:

@@ -5,6 +5,7 @@ chunk. Any chunking gives bit-identical samples.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -30,12 +31,12 @@ class Pcm:
     channels: int
     select: int | None  # the channel to hear, from 0; None: the mean of all
 
-    @property
+    @cached_property
     def frame_bytes(self) -> int:
         return SAMPLE_BYTES[self.encoding] * self.channels
 
-    def read(self, data: bytes) -> NDArray[np.float32]:
-        """Bytes to (n, channels) float32, full scale +-1. Raises Refusal on what is not whole, finite samples."""
+    def check(self, data: bytes) -> None:
+        """Raises Refusal on what is not whole samples."""
         if not data:
             raise Refusal(Code.EMPTY_CHUNK, 'a binary message of 0 bytes; the end of the stream is {"type":"stop"}')
         if len(data) % self.frame_bytes:
@@ -44,8 +45,12 @@ class Pcm:
                 f"{len(data)} bytes are not whole samples: {self.encoding} with {self.channels} channel(s) "
                 f"takes a multiple of {self.frame_bytes}",
             )
+
+    def read(self, data: bytes) -> NDArray[np.float32]:
+        """Bytes to (n, channels) float32, full scale +-1. Raises Refusal on what is not whole, finite samples."""
+        self.check(data)
         if self.encoding == "pcm_s16le":
-            samples = np.frombuffer(data, "<i2").astype(np.float32) * np.float32(2.0**-15)
+            samples = read_s16(data)
         elif self.encoding == "pcm_s24le":
             wide = np.zeros((len(data) // 3, 4), np.uint8)
             wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
@@ -58,6 +63,13 @@ class Pcm:
     def mono(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, channels) to (n,): the selected channel, or the mean of all."""
         return mix(samples) if self.select is None else np.ascontiguousarray(samples[:, self.select])
+
+
+def read_s16(data: bytes) -> NDArray[np.float32]:
+    """Little-endian 16-bit integers, of one channel or more, to float32 of full scale +-1."""
+    samples = np.frombuffer(data, "<i2").astype(np.float32)
+    samples *= np.float32(2.0**-15)
+    return samples
 
 
 def check_samples(samples: NDArray[np.float32], channels: int) -> None:

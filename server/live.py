@@ -1,13 +1,14 @@
 """WS /v1/stream: one socket. Moves messages between the socket and a conversation's queues; knows no audio.
 
 The conversation outlives a socket that is lost; a new socket whose first message is a `start` with `resume` goes on
-with it. Reader and writer are tasks of their own, so that a client that does not read is still heard, and the other way
-round.
+with it. No task moves a message: what comes is put into the inbox as it comes, what is told is written as it is told.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,8 @@ from server.outbox import encoded
 from server.service import Service
 from server.session import Session
 from server.sessions import Sessions
-from server.transport import cut_after
+from server.transport import SOCKET, cut_after
+from server.transport import WebSocket as Socket
 
 log = logging.getLogger("spiccato.live")
 router = APIRouter()
@@ -48,66 +50,75 @@ class Connection:
     """One socket, joined to one conversation at a time: first to a new one, then perhaps to one that waited."""
 
     def __init__(self, websocket: WebSocket, sessions: Sessions, reader_s: float) -> None:
+        loop = asyncio.get_running_loop()
         self._websocket = websocket
+        self._socket: Socket = websocket.scope[SOCKET]
         self._reader_s = reader_s
         self._sessions = sessions
-        self._cut: asyncio.Future[tuple[Close, str]] = asyncio.get_running_loop().create_future()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._end: asyncio.Future[tuple[Close, str]] = loop.create_future()  # how the server closes
+        self._waiting: deque[tuple[str | bytes, float]] = deque()  # what came and found no room in the inbox
+        self._let_in = asyncio.Event()  # none of them is left
+        self._let_in.set()
+        self._open = False  # the handshake is done
+        self._first = True  # nothing came yet
+        self._patience: asyncio.TimerHandle | None = None  # with a reader that takes nothing
         self._conversation = sessions.enter(self)
-
-    def cut(self, close: Close, reason: str) -> None:
-        """Close, now: nothing more is read from here, and nothing sent."""
-        for task in self._tasks:
-            task.cancel()
-        if not self._cut.done():
-            self._cut.set_result((close, reason))
 
     async def serve(self) -> None:
         for_good = False
+        reading = asyncio.create_task(self._until_gone())
         try:
             await self._websocket.accept()
+            self._open = True
             session = self._conversation.session
             log.info("connect session=%s peer=%s sessions=%d", session.id, _peer(self._websocket), len(self._sessions))
             self._conversation.outbox.put(encoded(session.ready()))
-            writing = asyncio.create_task(self._write())
-            reading = asyncio.create_task(self._read())
-            self._tasks = {writing, reading}
-            ends: list[asyncio.Future[Any]] = [writing, reading, self._cut]
+            self._socket.take(self)
+            ends: list[asyncio.Future[Any]] = [reading, self._end]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if self._cut.done():
-                await self._close(*self._cut.result())
-            elif reading.done():
-                for_good = reading.result()
+            if self._end.done():
+                await self._close(*self._end.result())
             else:
-                writing.result()
+                for_good = reading.result()
         except WebSocketDisconnect:
             pass  # lost: the session waits
-        except TimeoutError:
-            log.warning("reader too slow session=%s", self._conversation.session.id)
-            await self._close(Close.READER_TOO_SLOW, f"took nothing for {self._reader_s:g} s")
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)  # cancelled, or failed with the socket
+            reading.cancel()
+            self._trust()
+            await asyncio.gather(reading, return_exceptions=True)  # cancelled
             self._sessions.leave(self, self._conversation, for_good=for_good)
 
-    async def _read(self) -> bool:
-        """Everything that comes, to the inbox. Returns, at the end, whether the client left on purpose."""
-        first = True
-        while True:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                # uvicorn says 1005 of a lost connection too, but then without a reason
-                return "reason" in message and message["code"] in WANTED_CLOSES
-            data = message.get("bytes")
-            if data is None:
-                data = message["text"]
-            start = c.resuming(data) if first and isinstance(data, str) else None
-            first = False
-            if start is None:
-                await self._conversation.inbox.put(data)
-            else:
+    # --- what comes ---
+
+    def came(self, data: str | bytes) -> None:
+        """A message of the client."""
+        if self._end.done():
+            return
+        arrived = time.monotonic()
+        if self._first:
+            self._first = False
+            if isinstance(data, str) and (start := c.resuming(data)) is not None:
                 self._resume(start)
+                return
+        if self._waiting or not self._conversation.inbox.offer(data, arrived):
+            self._waiting.append((data, arrived))
+            self._let_in.clear()
+            self._socket.hold(True)
+
+    def let_in(self) -> None:
+        waiting = self._waiting
+        while waiting and self._conversation.inbox.offer(*waiting[0]):
+            waiting.popleft()
+        if not waiting and not self._let_in.is_set():
+            self._let_in.set()
+            self._socket.hold(False)
+
+    async def _until_gone(self) -> bool:
+        """Returns whether the client left on purpose, once all that it had sent is in the inbox."""
+        message = await self._websocket.receive()
+        await self._let_in.wait()
+        # uvicorn says 1005 of a lost connection too, but then without a reason
+        return "reason" in message and message["code"] in WANTED_CLOSES
 
     def _resume(self, start: c.Start) -> None:
         instead = self._conversation
@@ -115,25 +126,53 @@ class Connection:
             self._conversation = self._sessions.resume(start, instead, self)
         except Refusal as refusal:
             instead.inbox.order(partial(Session.fail, refusal=refusal))
+        self.flush()
 
-    async def _write(self) -> None:
-        """Everything that is told, to the socket; then the close. Raises TimeoutError if nobody takes it."""
-        while True:
-            outbox = self._conversation.outbox
-            data = await outbox.next()
-            async with asyncio.timeout(self._reader_s):
-                if isinstance(data, bytes):
-                    await self._websocket.send_bytes(data)
-                elif data is not None:
-                    await self._websocket.send_text(data)
-                elif outbox is self._conversation.outbox:
-                    await self._websocket.close(self._conversation.session.closed or Close.INTERNAL)
-                    return
+    # --- what goes ---
+
+    def flush(self) -> None:
+        """Everything that is told, to the socket, as far as the network takes it; then the close."""
+        if not self._open or self._end.done():
+            return
+        outbox, socket = self._conversation.outbox, self._socket
+        while socket.takes:
+            data = outbox.take()
+            if data is None:
+                break
+            socket.tell(data)
+        if socket.takes:
+            self._trust()
+            if outbox.over:
+                self._finish(self._conversation.session.closed or Close.INTERNAL)
+        elif self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(self._reader_s, self._too_slow)
+
+    def cut(self, close: Close, reason: str) -> None:
+        """Close, now: nothing more is read from here, and nothing sent."""
+        self._waiting.clear()
+        self._finish(close, reason)
+
+    def _too_slow(self) -> None:
+        self._patience = None
+        log.warning("reader too slow session=%s", self._conversation.session.id)
+        self._finish(Close.READER_TOO_SLOW, f"took nothing for {self._reader_s:g} s")
+
+    def _trust(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _finish(self, close: Close, reason: str = "") -> None:
+        if not self._end.done():
+            self._end.set_result((close, reason))
 
     async def _close(self, close: Close, reason: str) -> None:
+        if close is self._conversation.session.closed:  # all was said: what the network holds may take its time
+            await self._websocket.close(close)
+            return
         cut_after(self._websocket.scope, CLOSE_TIMEOUT_S)
         if self._websocket.application_state is not WebSocketState.CONNECTED:
-            return  # the writer was about to
+            return
         with contextlib.suppress(TimeoutError, WebSocketDisconnect):  # a reader that takes nothing takes no close
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._websocket.close(close, reason)

@@ -6,7 +6,6 @@ numbers that was left out is told by one `lagged`, which takes the last of them.
 sockets or sound.
 """
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from pydantic_core import to_json
 
 from server import protocol as p
 from server.errors import Code, Refusal
+from server.inbox import nothing
 from server.session import Out
 
 KEEP_S = 60.0
@@ -67,8 +67,8 @@ class Outbox:
         self._newest = -1  # seq of all that was told
         self._gone = -1  # seq up to which nothing is kept
         self._closed = False
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
+        self.on_told: Callable[[], None] = nothing  # called when something waits to be sent, or no more will come
+        self.on_room: Callable[[], None] = nothing  # called when it is no longer full
 
     def put(self, told: Sequence[Told]) -> None:
         for one in told:
@@ -82,53 +82,46 @@ class Outbox:
             self._newest = max(self._newest, one.last)
         if self._dead > THIN_ABOVE:
             self._compact()
-        self._changed.set()
+        self.on_told()
 
     def close(self) -> None:
         """Nothing more will be told; what waits is still given out."""
         self._closed = True
-        self._changed.set()
+        self.on_told()
 
-    async def next(self) -> str | bytes | None:
-        """The next message to send, as soon as there is one; None when all was given out and no more will come."""
-        while not self._waiting:
-            if self._closed:
-                return None
-            self._changed.clear()
-            await self._changed.wait()
-        told = self._waiting.popleft()
-        if told.data is None:
-            self._dead -= 1
-            while told.first < 0 and self._waiting and self._waiting[0].data is None:
-                told = self._waiting.popleft()  # a `frame` has no number and is not missed
+    def take(self) -> str | bytes | None:
+        """The next message to send, if one waits."""
+        while self._waiting:
+            was_full = self.full
+            told = self._waiting.popleft()
+            if told.data is None:
                 self._dead -= 1
-            while self._waiting and self._waiting[0].data is None:
-                more = self._waiting.popleft()
-                self._dead -= 1
-                told.last = max(told.last, more.last)
-            if told.first < 0:
-                return await self.next()
-        elif told.kind is not None and self._latest.get(told.kind) is told:
-            del self._latest[told.kind]
-        if not self.full:
-            self._room.set()
-        data = self._lagged(told) if told.data is None else told.data
-        if told.first >= 0:
-            self._keep(told)
-        return data
+                while told.first < 0 and self._waiting and self._waiting[0].data is None:
+                    told = self._waiting.popleft()  # a `frame` has no number and is not missed
+                    self._dead -= 1
+                while self._waiting and self._waiting[0].data is None:
+                    more = self._waiting.popleft()
+                    self._dead -= 1
+                    told.last = max(told.last, more.last)
+            elif told.kind is not None and self._latest.get(told.kind) is told:
+                del self._latest[told.kind]
+            data = self._lagged(told) if told.data is None and told.first >= 0 else told.data
+            if told.first >= 0:
+                self._keep(told)
+            if was_full and not self.full:
+                self.on_room()
+            if data is not None:
+                return data
+        return None
+
+    @property
+    def over(self) -> bool:
+        """All was given out, and no more will come."""
+        return self._closed and not self._waiting
 
     @property
     def full(self) -> bool:
         return len(self._waiting) - self._dead > FULL_ABOVE
-
-    async def room(self, timeout_s: float) -> None:
-        """Until it is no longer full, at most `timeout_s`."""
-        self._room.clear()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._room.wait()
-        except TimeoutError:
-            return
 
     @property
     def waits(self) -> bool:
@@ -165,7 +158,7 @@ class Outbox:
             told.first = max(told.first, last_seq + 1)
             self._dead += told.data is None
             self._waiting.appendleft(told)
-        self._changed.set()
+        self.on_told()
 
     def _lagged(self, run: Told) -> str:
         lagged = p.Lagged(session=self._session, seq=run.last, from_seq=run.first, to_seq=run.last)

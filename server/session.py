@@ -12,11 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.events import Event
+from engine.pool import Pool
 from engine.weights import Model
 from server import commands as c
 from server import protocol as p
 from server.errors import Close, Code, Refusal
-from server.stream import Stream, Told, Waiting, model_info
+from server.stream import Measured, Piece, Stream, Told, Waiting, model_info
 from server.version import VERSION
 
 Out = dict[str, Any] | bytes
@@ -41,6 +43,7 @@ class Session:
         limits: p.Limits,
         *,
         session_id: str | None = None,
+        pool: Pool | None = None,  # where the stream may be heard together with others
         resume: p.ResumeInfo | None = None,  # told in `started`; who keeps the session knows what it means
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
@@ -52,6 +55,7 @@ class Session:
         self.acknowledged = -1  # seq up to which the client has read
         self._model = model
         self._limits = limits
+        self._pool = pool
         self._resume = resume
         self._monotonic = monotonic
         self._utc = utc
@@ -99,6 +103,38 @@ class Session:
         except Refusal as refusal:
             return self.fail(refusal)
 
+    # --- audio of a stream in the pool, heard together with others ---
+
+    @property
+    def pooled(self) -> int | None:
+        """The stream's number in the pool, if it is there."""
+        return None if self.stream is None else self.stream.hearing.slot
+
+    def begin(self, data: bytes, arrived: float) -> tuple[list[Out], Piece | None]:
+        """As `audio`, but for the hearing: what is said before it, and what the pool is to hear."""
+        if self.closed is not None:
+            return [], None
+        self._last_message = arrived
+        assert self.stream is not None
+        try:
+            outs, piece = self.stream.begin(data, arrived)
+        except Refusal as refusal:
+            return self.fail(refusal), None
+        return self._numbered(outs), piece
+
+    def finish(self, piece: Piece, events: list[Event], level: Measured | None) -> list[Out]:
+        """What is said after it."""
+        assert self.stream is not None
+        return self._numbered(self.stream.finish_piece(piece, events, level))
+
+    def retire(self) -> None:
+        """It has ended: the engine's memory is free."""
+        if self.stream is not None:
+            self.stream.hearing.close()
+            self.stream = None
+
+    # --- more that comes in ---
+
     def lost(self, lost: Waiting) -> list[Out]:
         """Audio that came and was dropped, because too much of it waited."""
         return [] if self.closed is not None or self.stream is None else self._numbered(self.stream.lost(lost))
@@ -120,9 +156,13 @@ class Session:
         """Time passes: heartbeat, stall, idle. waiting_bytes: audio that came and was not yet given to `audio`."""
         if self.closed is not None:
             return []
-        if now - self._last_message >= self._limits.idle_s and not waiting_bytes:
+        if self.idles(now, waiting_bytes):
             return self.fail(Refusal(Code.IDLE, f"no message for {self._limits.idle_s:g} s: send keepalive to stay"))
         return [] if self.stream is None else self._numbered(self.stream.tick(now, waiting_bytes))
+
+    def idles(self, now: float, waiting_bytes: int) -> bool:
+        """`tick` would end it: nothing came for too long."""
+        return now - self._last_message >= self._limits.idle_s and not waiting_bytes
 
     def end(self, reason: str) -> list[Out]:
         """The end of the stream: the last events and the summary."""
@@ -162,7 +202,7 @@ class Session:
                 raise Refusal(Code.ALREADY_STARTED, "a second start: one session has one stream; connect once more")
             if message.resume is not None:
                 raise Refusal(Code.BAD_MESSAGE, "start.resume: only the first message of a connection can resume")
-            self.stream = Stream(self._model, message, self._limits, self._monotonic, self._utc)
+            self.stream = Stream(self._model, message, self._limits, self._monotonic, self._utc, self._pool)
             if self._witnessing is not None:
                 self._witness = self._witnessing(message.audio.sample_rate, message.source.live)
             if self._witness is not None:

@@ -17,6 +17,7 @@ from server import commands as c
 from server import protocol as p
 from server.conversation import Connected, Conversation
 from server.errors import Close, Code, Refusal
+from server.lane import Lane
 from server.meter import Meters
 from server.session import Session, Witnessing
 from server.settings import Settings
@@ -35,7 +36,7 @@ class Sessions:
     ) -> None:
         self._model = model
         self._settings = settings
-        self._executor = executor
+        self._lane = Lane(model, settings.max_sessions + settings.max_detached, executor)
         self._witnessing = witnessing
         self._tell = tell  # hears what the sessions say, telemetry left out
         self._connections: set[Connected] = set()
@@ -72,9 +73,15 @@ class Sessions:
         secret = secrets.token_urlsafe(32)
         window_s = self._settings.resume_s
         resume = p.ResumeInfo(token=f"{session_id}.{secret}", window_s=window_s) if window_s else None
-        limits = self._settings.limits
-        session = Session(self._model, limits, session_id=session_id, resume=resume, witnessing=self._witnessing)
-        conversation = Conversation(session, self._settings, self._executor, secret, self.meters.open(), self._tell)
+        session = Session(
+            self._model,
+            self._settings.limits,
+            session_id=session_id,
+            pool=self._lane.pool,
+            resume=resume,
+            witnessing=self._witnessing,
+        )
+        conversation = Conversation(session, self._settings, self._lane, secret, self.meters.open(), self._tell)
         conversation.attach(connection)
         self._connections.add(connection)
         self._kept[session_id] = conversation
@@ -92,11 +99,13 @@ class Sessions:
         conversation = self._find(start.resume.token)
         if conversation.start is None or conversation.start.audio != start.audio:
             raise Refusal(Code.BAD_MESSAGE, "start.audio differs from that of the session to resume")
-        conversation.outbox.rewind(start.resume.last_seq)
+        conversation.outbox.check(start.resume.last_seq)
         if conversation.connection is not None:
             conversation.connection.cut(Close.TAKEN_OVER, "the session goes on over a newer connection")
+        conversation.outbox.rewind(start.resume.last_seq)
         conversation.attach(connection)
         conversation.inbox.order(Session.resumed)
+        instead.detach()
         instead.outbox.close()
         self._running[instead].cancel()
         self._kept.pop(instead.session.id, None)

@@ -12,7 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import events as engine_events
 from engine.pipeline import default_settings
+from engine.pool import Pool
 from engine.weights import Model
 from server import commands as c
 from server import framing
@@ -21,7 +23,7 @@ from server.detect import Mistaken, applied, effective
 from server.emit import Emitter
 from server.errors import Code, Refusal
 from server.hearing import Hearing
-from server.ingest import Pcm
+from server.ingest import Pcm, read_s16
 from server.pace import Pace
 
 Told = p.Out | bytes
@@ -35,9 +37,35 @@ class Waiting:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Audio of a stream in the pool, accepted and not yet heard: bytes, or samples and what is heard of them."""
+
+    pcm: bytes | None  # one channel of s16 at the engine's rate
+    samples: NDArray[np.float32] | None  # (n, channels)
+    heard: NDArray[np.float32] | None  # (n,), at the engine's rate
+
+    @property
+    def count(self) -> int:
+        """Samples at the declared rate."""
+        if self.samples is not None:
+            return len(self.samples)
+        assert self.pcm is not None
+        return len(self.pcm) // 2
+
+
+Measured = tuple[NDArray[np.float32], float, float]  # samples (n,), the sum of their squares, the greatest amplitude
+
+
 class Stream:
     def __init__(
-        self, model: Model, start: c.Start, limits: p.Limits, monotonic: Callable[[], float], utc: Callable[[], float]
+        self,
+        model: Model,
+        start: c.Start,
+        limits: p.Limits,
+        monotonic: Callable[[], float],
+        utc: Callable[[], float],
+        pool: Pool | None = None,
     ) -> None:
         audio, source = start.audio, start.source
         if audio.channel_select is not None and audio.channel_select >= audio.channels:
@@ -56,6 +84,7 @@ class Stream:
             settings,
             live=source.live,
             updates_hz=start.emit.updates_hz,
+            pool=None if _looks_back(start.emit) else pool,
             monotonic=monotonic,
             utc=utc,
         )
@@ -65,6 +94,9 @@ class Stream:
         self._limits = limits
         self._monotonic = monotonic
         self._framed = audio.framing == "framed"
+        self._is_plain = (audio.encoding, audio.channels, audio.sample_rate) == (
+            "pcm_s16le", 1, model.front_end.sample_rate_hz,
+        )  # fmt: skip
         self._emitter = Emitter(self.hearing, start.emit)
         self._pace = Pace(audio.sample_rate) if source.captured else None
         self._last_audio = self._last_heartbeat = monotonic()  # or the start
@@ -120,11 +152,74 @@ class Stream:
     def audio(self, data: bytes, arrived: float) -> Sequence[Told]:
         """Raises Refusal before anything of `data` is heard."""
         began = time.perf_counter()
-        if len(data) > self._limits.max_chunk_bytes:
-            limit = self._limits.max_chunk_bytes
-            raise Refusal(Code.CHUNK_TOO_LARGE, f"a binary message of {len(data)} bytes: the limit is {limit}")
-        header, data = framing.unframed(data) if self._framed else (None, data)
+        outs, samples = self._accepted(data, arrived)
+        if samples is not None:
+            mono = self._mono(samples)
+            for events in self.hearing.feed(mono, arrived):
+                outs += _events(events)
+                outs += self._emitter.block()
+            outs += self._emitter.chunk(samples)
+            self.busy(time.perf_counter() - began, len(samples))
+        return outs
+
+    def begin(self, data: bytes, arrived: float) -> tuple[list[Told], Piece | None]:
+        """As `audio`, for a stream in the pool: this, then the pool's `feed` of what it returns, then `finish_piece`."""
+        if self._is_plain:
+            outs, pcm = self._accepted_bytes(data, arrived)
+            if not pcm:
+                return outs, None
+            if self.heard is not None:
+                self.heard(self.hearing.sample, read_s16(pcm))
+            self.hearing.came(len(pcm) // 2, arrived)
+            return outs, Piece(pcm, None, None)
+        outs, samples = self._accepted(data, arrived)
+        if samples is None:
+            return outs, None
+        mono = self._mono(samples)
+        self.hearing.came(len(samples), arrived)
+        return outs, Piece(None, samples, self.hearing.resampled(mono))
+
+    def finish_piece(self, piece: Piece, events: list[engine_events.Event], level: Measured | None) -> list[Told]:
+        """After the pool has heard: what to say. level: of a piece of bytes."""
+        outs: list[Told] = [*_events(self.hearing.decided(events))] if events else []
+        if piece.samples is not None:
+            return outs + self._emitter.chunk(piece.samples)
+        assert level is not None
+        return outs + self._emitter.measured(*level)
+
+    def busy(self, seconds: float, samples: int) -> None:
+        """So long it took to hear so many samples."""
+        self._busy_s += seconds
+        self._busy_samples += samples
+
+    def _mono(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is about to be heard, (n,)."""
+        mono = self.pcm.mono(samples)
+        if self.heard is not None:
+            self.heard(self.hearing.sample, mono)
+        return mono
+
+    def _accepted(self, data: bytes, arrived: float) -> tuple[list[Told], NDArray[np.float32] | None]:
+        """What is said before it, and the samples that are new, (n, channels)."""
+        header, data = self._unframed(data)
         samples = self.pcm.read(data)
+        outs, heard_before = self._placed(header, len(samples), arrived)
+        return outs, None if heard_before >= len(samples) else samples[heard_before:]
+
+    def _accepted_bytes(self, data: bytes, arrived: float) -> tuple[list[Told], bytes]:
+        """As `_accepted`, where the samples are one channel of 16-bit integers and are left as they are."""
+        header, data = self._unframed(data)
+        self.pcm.check(data)
+        outs, heard_before = self._placed(header, len(data) // 2, arrived)
+        return outs, data[2 * heard_before :] if heard_before else data
+
+    def _unframed(self, data: bytes) -> tuple[framing.Header | None, bytes]:
+        if len(data) > (limit := self._limits.max_chunk_bytes):
+            raise Refusal(Code.CHUNK_TOO_LARGE, f"a binary message of {len(data)} bytes: the limit is {limit}")
+        return framing.unframed(data) if self._framed else (None, data)
+
+    def _placed(self, header: framing.Header | None, count: int, arrived: float) -> tuple[list[Told], int]:
+        """On the clock: what is said before a chunk of `count` samples, and how many of them were heard before."""
         outs: list[Told] = []
         self._last_audio = arrived
         if header is not None:
@@ -138,24 +233,15 @@ class Stream:
             if ahead > 0 or (header.discontinuity and ahead == 0):
                 outs += self._gap(ahead, "network", "discontinuity" if header.discontinuity else "index")
             elif ahead < 0:
-                samples = samples[-ahead:]  # the rest was heard before
-                if not len(samples):
-                    return outs
+                if -ahead >= count:
+                    return outs, -ahead
+                count += ahead
         if self._stalled:
             self._stalled = False
             outs.append(p.SourceState(state="healthy", detail="audio comes again"))
-        if self._pace is not None and (rate := self._pace.feed(len(samples), arrived)) is not None:
+        if self._pace is not None and (rate := self._pace.feed(count, arrived)) is not None:
             outs.append(_rate_warning(self.hearing.rate_hz, rate))
-        mono = self.pcm.mono(samples)
-        if self.heard is not None:
-            self.heard(self.hearing.sample, mono)
-        for events in self.hearing.feed(mono, arrived):
-            outs += _events(events)
-            outs += self._emitter.block()
-        outs += self._emitter.chunk(samples)
-        self._busy_s += time.perf_counter() - began
-        self._busy_samples += len(samples)
-        return outs
+        return outs, -min(0, ahead) if header is not None else 0
 
     def tick(self, now: float, waiting_bytes: int) -> Sequence[Told]:
         """Time passes: is it stalled, is a heartbeat due?"""
@@ -232,6 +318,11 @@ class Stream:
             dropped_ms=hearing.ms(hearing.lost),
             open_events=len(hearing.open_labels),
         )
+
+
+def _looks_back(emit: c.Emit) -> bool:
+    """Does it tell what only the engine's trace knows?"""
+    return bool(emit.scores_hz or emit.frames_hz or emit.updates_hz)
 
 
 def model_info(model: Model) -> p.ModelInfo:

@@ -21,6 +21,12 @@ class Nobody:
     def cut(self, close: Close, reason: str) -> None:
         raise AssertionError("nothing took it over")
 
+    def flush(self) -> None:
+        """Takes nothing."""
+
+    def let_in(self) -> None:
+        """Nothing was refused."""
+
 
 def test_what_a_reader_does_not_take_holds_back_the_hearing_and_is_not_lost(toy: Model, toy_path: Path) -> None:
     async def test() -> None:
@@ -28,9 +34,9 @@ def test_what_a_reader_does_not_take_holds_back_the_hearing_and_is_not_lost(toy:
             sessions = Sessions(toy, Settings(model=toy_path), pool)
             conversation = sessions.enter(Nobody())
             inbox, outbox = conversation.inbox, conversation.outbox
-            await inbox.put(START)
+            assert inbox.offer(START, 0.0)
             for number in range(FLUSHES):
-                await inbox.put(json.dumps({"type": "flush", "id": str(number)}))
+                assert inbox.offer(json.dumps({"type": "flush", "id": str(number)}), 0.0)
             while not outbox.full:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
@@ -38,7 +44,8 @@ def test_what_a_reader_does_not_take_holds_back_the_hearing_and_is_not_lost(toy:
             assert len(inbox._items) > FLUSHES - FULL_ABOVE - 10  # waits unheard
             answered = []
             while len(answered) < FLUSHES:
-                data = await outbox.next()
+                while (data := outbox.take()) is None:
+                    await asyncio.sleep(0.01)
                 assert isinstance(data, str)
                 message = json.loads(data)
                 if message["type"] == "flushed":

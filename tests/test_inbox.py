@@ -1,6 +1,7 @@
 """The queue of a session: in order, bounded; what is dropped by its policy leaves its place."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 
 import pytest
@@ -18,13 +19,22 @@ def run(test: Awaitable[None]) -> None:
     asyncio.run(asyncio.wait_for(test, 10))  # type: ignore[arg-type]
 
 
+async def put(inbox: Inbox, message: str | bytes) -> None:
+    """Offered until it is let in."""
+    room = asyncio.Event()
+    inbox.on_room = room.set
+    while not inbox.offer(message, time.monotonic()):
+        room.clear()
+        await room.wait()
+
+
 def test_messages_come_out_in_order_with_their_arrivals() -> None:
     async def test() -> None:
         inbox = Inbox(10_000)
         for message in (b"one", "two", b"three"):
-            await inbox.put(message)
+            await put(inbox, message)
         assert inbox.audio_bytes == len(b"one") + len(b"three")
-        got = [await inbox.get(1) for _ in range(3)]
+        got = [inbox.take() for _ in range(3)]
         assert [message for message, _ in filter(None, got)] == [b"one", "two", b"three"]
         arrivals = [at for _, at in filter(None, got)]
         assert arrivals == sorted(arrivals)
@@ -37,13 +47,13 @@ def test_a_full_inbox_makes_the_reader_of_the_socket_wait() -> None:
     async def test() -> None:
         inbox = Inbox(200)
         for _ in range(2):
-            await inbox.put(bytes(100))
-        third = asyncio.create_task(inbox.put(b"last"))
+            await put(inbox, bytes(100))
+        third = asyncio.create_task(put(inbox, b"last"))
         await asyncio.sleep(0)
         assert not third.done()
-        await inbox.get(1)
+        inbox.take()
         await third
-        assert [(await inbox.get(1) or ("", 0))[0] for _ in range(2)] == [bytes(100), b"last"]
+        assert [(inbox.take() or ("", 0))[0] for _ in range(2)] == [bytes(100), b"last"]
 
     run(test())
 
@@ -51,8 +61,8 @@ def test_a_full_inbox_makes_the_reader_of_the_socket_wait() -> None:
 def test_one_message_fits_whatever_its_size() -> None:
     async def test() -> None:
         inbox = Inbox(10)
-        await inbox.put(bytes(1_000))
-        assert await inbox.get(1) is not None
+        await put(inbox, bytes(1_000))
+        assert inbox.take() is not None
 
     run(test())
 
@@ -69,30 +79,37 @@ def test_many_small_messages_are_bounded_too() -> None:
 
     async def _fill(inbox: Inbox) -> None:
         while True:
-            await inbox.put(b"x")
+            await put(inbox, b"x")
 
     run(test())
 
 
-def test_get_gives_up_when_its_time_is_over() -> None:
-    async def test() -> None:
-        assert await Inbox(10).get(0.001) is None
+def test_an_empty_inbox_gives_nothing() -> None:
+    assert Inbox(10).take() is None
 
-    run(test())
+
+def test_who_waits_for_a_message_is_told_of_each_and_of_the_end() -> None:
+    inbox = Inbox(10)
+    told: list[int] = []
+    inbox.on_item = lambda: told.append(len(inbox._items))
+    inbox.offer(b"one", 0.0)
+    inbox.order(lambda session: [])
+    inbox.close("stop")
+    assert told == [1, 2, 2]
 
 
 def test_a_closed_inbox_gives_out_what_waits_and_wakes_whoever_waits() -> None:
     async def test() -> None:
         inbox = Inbox(10)
-        await inbox.put(b"first")
-        blocked = asyncio.create_task(inbox.put(b"second"))
+        await put(inbox, b"first")
+        blocked = asyncio.create_task(put(inbox, b"second"))
         await asyncio.sleep(0)
         inbox.close("shutdown")
         inbox.close("disconnect")
         await blocked
         assert inbox.closed == "shutdown"
-        assert (await inbox.get(1) or (b"", 0))[0] == b"first"
-        assert await inbox.get(60) is None
+        assert (inbox.take() or (b"", 0))[0] == b"first"
+        assert inbox.take() is None
 
     run(test())
 
@@ -117,16 +134,16 @@ def test_what_comes_out_and_what_was_dropped_are_all_that_came_in_its_order(
         out: list[Item] = []
         for step in steps:
             if step == "get":
-                if (got := await inbox.get(0)) is not None:
+                if (got := inbox.take()) is not None:
                     out.append(got[0])
             elif isinstance(step, int):
-                await inbox.put(bytes([len(came) % 60]) * step)
+                await put(inbox, bytes([len(came) % 60]) * step)
                 came += [len(came) % 60] * step
             else:
-                await inbox.put(step)
+                await put(inbox, step)
                 came.append(step)
             assert inbox.audio_bytes <= 50
-        while (got := await inbox.get(0)) is not None:
+        while (got := inbox.take()) is not None:
             out.append(got[0])
         assert inbox.audio_bytes == 0
         at = 0
@@ -150,12 +167,12 @@ def test_the_policy_says_which_audio_is_dropped_and_never_text(policy: str, left
         inbox = Inbox(2)
         inbox.policy, inbox.samples_of = policy, samples_of  # type: ignore[assignment]
         for message in (b"a", b"b", "text", b"c", b"d"):
-            await inbox.put(message)
-        items = [(await inbox.get(1) or ("", 0))[0] for _ in range(4)]
+            await put(inbox, message)
+        items = [(inbox.take() or ("", 0))[0] for _ in range(4)]
         assert b"".join(item for item in items if isinstance(item, bytes)) == left
         (dropped,) = [item for item in items if isinstance(item, Dropped)]
         assert (dropped.what.samples, items.index("text")) == (2, 1 if policy == "drop_oldest" else 2)
-        assert await inbox.get(0) is None
+        assert inbox.take() is None
 
     run(test())
 
@@ -166,8 +183,8 @@ def test_a_message_that_cannot_be_used_is_never_dropped_so_that_it_is_told(polic
         inbox = Inbox(2)
         inbox.policy, inbox.samples_of = policy, samples_of  # type: ignore[assignment]
         for message in (b"?1", b"?2", b"ab"):
-            await inbox.put(message)
-        items = [(await inbox.get(1) or ("", 0))[0] for _ in range(3)]
+            await put(inbox, message)
+        items = [(inbox.take() or ("", 0))[0] for _ in range(3)]
         assert items[:2] == [b"?1", b"?2"]
         assert isinstance(items[2], Dropped)
 
@@ -185,8 +202,8 @@ def test_dropped_audio_is_a_gap_of_its_samples_in_the_session(toy: Model, policy
         inbox.policy, inbox.samples_of = policy, client.session.stream.waiting  # type: ignore[assignment]
         for chunk in range(25):
             header = Header(chunk, 320 * chunk).pack() if framing == "framed" else b""
-            await inbox.put(header + bytes(640))
-        while (got := await inbox.get(0)) is not None:
+            await put(inbox, header + bytes(640))
+        while (got := inbox.take()) is not None:
             item = got[0]
             if isinstance(item, Dropped):
                 client.keep(client.session.lost(item.what))
@@ -212,12 +229,12 @@ def test_an_overload_that_is_an_error_ends_the_session_after_what_waits(toy: Mod
         inbox = Inbox(1_000)
         inbox.policy, inbox.samples_of = "error", client.session.stream.waiting
         for _ in range(5):
-            await inbox.put(bytes(640))
-        assert (await inbox.get(0) or ("", 0))[0] == bytes(640)
-        order = (await inbox.get(0) or ("", 0))[0]
+            await put(inbox, bytes(640))
+        assert (inbox.take() or ("", 0))[0] == bytes(640)
+        order = (inbox.take() or ("", 0))[0]
         assert callable(order)
         client.keep(order(client.session))
-        assert await inbox.get(0) is None
+        assert inbox.take() is None
         assert (client.of("error")[0]["code"], client.session.closed) == ("overloaded", 4413)
         assert "640 bytes of audio wait: the limit is 1000" in client.of("error")[0]["message"]
 

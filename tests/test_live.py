@@ -115,7 +115,7 @@ def test_a_client_that_sends_faster_than_the_engine_hears_loses_nothing(toy_path
 def test_audio_that_comes_faster_than_it_is_heard_is_dropped_as_asked_and_told(
     toy_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, dropped: str
 ) -> None:
-    """Two seconds come while the engine does nothing; 500 ms may wait."""
+    """Two seconds come while the engine does nothing; 500 ms may wait. With scores it is heard alone."""
     whole = Stream.audio
     heard, go_on = threading.Event(), threading.Event()
 
@@ -129,7 +129,7 @@ def test_audio_that_comes_faster_than_it_is_heard_is_dropped_as_asked_and_told(
     sound = pcm16(low_high(48_000))[: 4 * 48_000]
     with (
         live_server(model=toy_path, queue_ms=500) as server,
-        streaming(server, 48_000, on_overload=policy, emit={"heartbeat_s": 0.5}) as ws,
+        streaming(server, 48_000, on_overload=policy, emit={"scores_hz": 1}) as ws,
     ):
         for at in range(0, len(sound), 1_920):
             ws.send(sound[at : at + 1_920])
@@ -264,14 +264,14 @@ def test_one_line_is_logged_when_a_client_connects_and_one_when_it_leaves(
 def test_a_fault_of_the_server_ends_one_session_with_an_error_and_no_other(
     server: LiveServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = Stream.audio
+    whole = Stream.begin
 
     def faulty(stream: Stream, data: bytes, arrived: float) -> Any:
         if stream.hearing.rate_hz == 44_100:
             raise RuntimeError("a fault")
         return whole(stream, data, arrived)
 
-    monkeypatch.setattr(Stream, "audio", faulty)
+    monkeypatch.setattr(Stream, "begin", faulty)
     with streaming(server) as beside, streaming(server, 44_100) as ws:
         beside.send(pcm16(low_high()))
         ws.send(bytes(640))

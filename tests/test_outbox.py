@@ -1,6 +1,5 @@
 """What a session told and a connection sends: dense, bounded, given out again for whoever comes back."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -37,14 +36,10 @@ class Box:
     def take(self, most: int = 10**6) -> list[Any]:
         """What the connection gets now."""
         taken: list[Any] = []
-
-        async def take() -> None:
-            while self.outbox.waits and len(taken) < most:
-                data = await self.outbox.next()
-                assert data is not None
-                taken.append(data if isinstance(data, bytes) else json.loads(data))
-
-        asyncio.run(take())
+        while self.outbox.waits and len(taken) < most:
+            data = self.outbox.take()
+            assert data is not None
+            taken.append(data if isinstance(data, bytes) else json.loads(data))
         return taken
 
 
