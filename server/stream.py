@@ -163,7 +163,7 @@ class Stream:
         return outs
 
     def begin(self, data: bytes, arrived: float) -> tuple[list[Told], Piece | None]:
-        """As `audio`, for a stream in the pool: this, then the pool's `feed` of what it returns, then `finish_piece`."""
+        """As `audio`, for a stream in the pool: this, the pool's `feed` of what it returns, then `finish_piece`."""
         if self._is_plain:
             outs, pcm = self._accepted_bytes(data, arrived)
             if not pcm:
