@@ -32,7 +32,7 @@ FILE = {"kind": "file"}  # no stall on a busy machine
 @pytest.fixture(scope="module")
 def patient(toy_path: Path) -> Iterator[LiveServer]:
     """A server that lets one address connect as often as it likes."""
-    with live_server(model=toy_path, connects_per_minute=1_000_000, drain_ms=0) as running:
+    with live_server(model=toy_path, connects_per_minute=1_000_000, drain_ms=0, stall_ms=600_000) as running:
         yield running
 
 
