@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -66,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(info.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
-    app.mount("/", Page(directory=ROOT / "client" / "web", html=True))
+    app.mount("/", GZipMiddleware(Page(directory=ROOT / "client" / "web", html=True)))
     return app
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from engine.weights import Model, load, save
+from tests.browser import launch, open_page, playwright, tones
 from tests.live_server import orchestra_server, server
 from tests.toy import toy_model
 from tests.virtual_mic import virtual_mic
 
-__all__ = ["orchestra_server", "server", "virtual_mic"]
+__all__ = ["launch", "open_page", "orchestra_server", "playwright", "server", "tones", "virtual_mic"]
 
 os.environ["SPICCATO_HISTORY"] = "off"  # no test writes into the state of whoever runs it
 

@@ -1,184 +1,26 @@
-"""The page in real Chromium, against the real server: what a musician sees, and that it is what the server heard.
+"""The page in real Chromium, against the real server: what a musician sees, and that it is what the server heard."""
 
-The browser's microphone is a WAV file (Chromium's fake capture device: it loops, its start is not aligned). The exact
-samples that the page sent are read from its WebSocket, so what they mean can be asked again by other ways.
-"""
-
-import io
-import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
-import soundfile
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
-from websockets.sync.client import connect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, WebSocketRoute, expect
 
-from server.framing import unframed
-from tests.live_server import LiveServer, bare, live_server, until
-from tests.synth import low_high, render, write_wav
-from tests.virtual_mic import VirtualMic
-
-CHROMIUM = Path("/usr/bin/chromium")
-BASE_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--autoplay-policy=no-user-gesture-required",
-]
-ALLOW = "--use-fake-ui-for-media-stream"  # every request for the microphone is granted
-RATE = 48_000
-PATIENCE_MS = 20_000
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} does not exist, so the page cannot be tested: apt-get install chromium")
-    with sync_playwright() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the toy model calls low, then high; loops every 3.5 s."""
-    return write_wav(tmp_path_factory.mktemp("page") / "tones.wav", low_high(RATE), RATE)
-
-
-@pytest.fixture
-def chromium(playwright: Playwright) -> Iterator[Callable[..., Browser]]:
-    with ExitStack() as stack:
-
-        def launch(*flags: str) -> Browser:
-            browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*BASE_FLAGS, *flags])
-            stack.callback(browser.close)
-            return browser
-
-        yield launch
-
-
-@pytest.fixture
-def open_page(chromium: Callable[..., Browser], tones: Path) -> Iterator[Open]:
-    """Open the page of a server; at the end, the console may hold no complaint but the expected ones."""
-    complaints: list[str] = []
-    expected: list[str] = []
-
-    def opened(
-        server: LiveServer,
-        *flags: str,
-        wav: Path | None = None,
-        host: str = "127.0.0.1",
-        expect_complaint: str = "",
-        ready: str = "#live .lane",
-        **context: Any,
-    ) -> Page:
-        fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={wav or tones}"]
-        browsing: BrowserContext = chromium(*(flags or (ALLOW, *fake))).new_context(**context)
-        page = browsing.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: complaints.append(_told(message)) if message.type != "log" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        if expect_complaint:
-            expected.append(expect_complaint)
-        page.goto(server.url.replace("127.0.0.1", host))
-        expect(page.locator(ready).first).to_be_visible()
-        return page
-
-    expect.set_options(timeout=PATIENCE_MS)
-    yield opened
-    unexpected = [line for line in complaints if not any(re.search(pattern, line) for pattern in expected)]
-    assert unexpected == []
-
-
-def _told(message: ConsoleMessage) -> str:
-    return f"{message.type}: {message.text} ({message.location.get('url', '')})"
-
-
-class Wire:
-    """Everything that went over the page's WebSockets."""
-
-    def __init__(self, page: Page) -> None:
-        self.sent: list[str | bytes] = []
-        self.received: list[str | bytes] = []
-        page.on("websocket", self._follow)
-
-    def _follow(self, socket: Any) -> None:
-        socket.on("framesent", lambda data: self.sent.append(data))
-        socket.on("framereceived", lambda data: self.received.append(data))
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(data) for data in self.received if isinstance(data, str)]
-
-    @property
-    def asked(self) -> list[dict[str, Any]]:
-        return [json.loads(data) for data in self.sent if isinstance(data, str)]
-
-    def stretches(self) -> list[tuple[int, bytes]]:
-        """The samples sent, cut where the page told that some were lost (a busy machine): (first sample, PCM)."""
-        found = [(0, b"")]
-        for data in self.sent:
-            if not isinstance(data, bytes):
-                continue
-            header, samples = unframed(data)
-            first, pcm = found[-1]
-            behind = first + len(pcm) // 4 - header.first
-            if behind < 0:
-                found.append((header.first, samples))
-            else:
-                found[-1] = (first, pcm + samples[4 * behind :])  # it went again after a lost connection
-        return found
-
-
-def listen(page: Page) -> None:
-    """As somebody without a mouse would."""
-    page.locator("#listen").focus()
-    page.keyboard.press("Enter")
-
-
-def sounding(page: Page, label: str) -> None:
-    expect(page.locator(f'.stage-names [data-label="{label}"]')).to_be_visible()
-    expect(page.locator(f'#live .lane[data-label="{label}"]')).to_have_attribute("data-on", "true")
-
-
-def float_wav(pcm: bytes, rate: int) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, np.frombuffer(pcm, "<f4"), rate, subtype="FLOAT", format="WAV")
-    return file.getvalue()
-
-
-def finals(events: list[dict[str, Any]], first_sample: int = 0) -> list[tuple[Any, ...]]:
-    return sorted(
-        (event["onset_sample"] + first_sample, event["offset_sample"] + first_sample, event["label"], event["peak"])
-        for event in events
-        if event["phase"] == "offset"
-    )
-
-
-def check_same_events(server: LiveServer, wire: Wire) -> None:
-    """The page, an upload and a plain client of the stream get the same events for the samples that the page sent."""
-    rate = wire.asked[0]["audio"]["sample_rate"]
-    events = [message for message in wire.messages if message["type"] == "event"]
-    assert finals(events)
-
-    uploaded = []
-    for first_sample, pcm in wire.stretches():
-        answer = httpx.post(f"{server.url}/v1/classify", files={"file": ("page.wav", float_wav(pcm, rate))})
-        assert answer.status_code == 200
-        uploaded += finals(answer.json()["events"], first_sample)
-    assert sorted(uploaded) == finals(events)
-
-    with connect(f"{server.ws}/v1/stream", max_size=None) as ws:
-        for data in wire.sent:
-            ws.send(data)
-        assert bare(until(ws, "summary")) == bare(events)
+from tests.browser import (
+    Open,
+    Wire,
+    check_same_events,
+    check_same_stream,
+    colours,
+    finals,
+    listen,
+    sounding,
+    stopped,
+)
+from tests.live_server import LiveServer, live_server
+from tests.synth import render
 
 
 def test_what_is_played_into_the_microphone_lights_up_and_is_what_every_other_way_hears(
@@ -195,10 +37,10 @@ def test_what_is_played_into_the_microphone_lights_up_and_is_what_every_other_wa
     expect(page.locator(".meter-value")).to_contain_text("dBFS")
     expect(page.locator("#latency")).to_contain_text("Answers in")
     expect(page.locator('.log-list [data-label="low"][data-phase="offset"]').first).to_be_visible()
-    listen(page)  # the same button stops
-    expect(page.locator("#link")).to_have_text("Not connected")
+    stopped(page)
     assert wire.messages[-1]["type"] == "summary"
     check_same_events(server, wire)
+    check_same_stream(server, wire)
 
 
 def test_the_shipped_model_hears_an_instrument_through_the_page(
@@ -209,76 +51,206 @@ def test_the_shipped_model_hears_an_instrument_through_the_page(
     listen(page)
     expect(page.locator(".stage-names li").first).to_be_visible()
     expect(page.locator('.log-list [data-phase="offset"]').first).to_be_visible()
-    listen(page)
-    expect(page.locator("#link")).to_have_text("Not connected")
+    stopped(page)
     check_same_events(orchestra_server, wire)
 
 
-def test_the_spectrogram_and_the_lanes_show_the_sound(server: LiveServer, open_page: Open) -> None:
+def test_every_picture_shows_the_sound(server: LiveServer, open_page: Open) -> None:
     page = open_page(server)
     listen(page)
     sounding(page, "high")
-    colours = """selector => {
-        const canvas = document.querySelector(selector)
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-        return new Set(new Uint32Array(data.buffer)).size
-    }"""
-    assert page.evaluate(colours, ".spectrogram canvas") > 20
-    assert page.evaluate(colours, '.lane[data-label="high"] canvas') > 3
+    assert colours(page, ".spectrogram canvas") > 20
+    for picture in ("samples", "envelope", "spikes"):
+        assert colours(page, f"#live .{picture} canvas") > 2, picture
+    assert colours(page, '.lane[data-label="high"] canvas') > 3
     expect(page.locator('.lane[data-label="high"] .lane-score')).to_contain_text("%")
+    page.get_by_role("radio", name="linear").check()
+    expect(page.locator(".spectrogram .axis")).to_contain_text("7 kHz")
+    assert colours(page, ".spectrogram canvas") > 20
 
 
-def test_a_file_becomes_a_timeline_that_plays(server: LiveServer, open_page: Open, tones: Path) -> None:
-    page = open_page(server)
-    page.get_by_role("radio", name="File").check()
-    expect(page.locator(".drop-text")).to_contain_text("WAV, FLAC, OGG, MP3 and M4A")
-    page.set_input_files("#file", tones)
-    expect(page.locator("#timeline .lane")).to_have_count(2)
-    told = httpx.post(f"{server.url}/v1/classify", content=tones.read_bytes()).json()
-    expect(page.locator("#timeline .bars i")).to_have_count(len(finals(told["events"])))
-    expect(page.locator(".file-position")).to_have_text("0:00.0 of 0:03.5")
-    page.locator("#play").click()
-    for label in ("low", "high"):
-        expect(page.locator(f'.stage-names [data-label="{label}"]')).to_be_visible()
-        expect(page.locator(f'#timeline .lane[data-label="{label}"]')).to_have_attribute("data-on", "true")
-    expect(page.locator(".log-list li")).to_have_count(2)
-
-
-def test_the_events_can_be_taken_out_as_json(server: LiveServer, open_page: Open, tones: Path) -> None:
-    page = open_page(server)
-    page.set_input_files("#file", tones)
-    expect(page.locator(".log-list li")).to_have_count(2)
-    with page.expect_download() as download:
-        page.locator("#download").click()
-    events = json.loads(Path(download.value.path()).read_text())["events"]
-    assert [event["label"] for event in events] == ["low", "high"]
-    assert download.value.suggested_filename.endswith(".json")
-
-
-def test_a_file_that_is_no_sound_shows_the_servers_own_sentence(
-    server: LiveServer, open_page: Open, tmp_path: Path
+def test_a_threshold_is_moved_under_its_lane_and_the_engine_uses_it_at_once(
+    server: LiveServer, open_page: Open
 ) -> None:
-    text = tmp_path / "letter.txt"
-    text.write_text("Dear orchestra, please play louder.\n" * 20)
-    page = open_page(server, expect_complaint="Failed to load resource")
-    page.set_input_files("#file", text)
-    told = httpx.post(f"{server.url}/v1/classify", files={"file": ("letter.txt", text.read_bytes())}).json()
-    expect(page.locator(".drop-text")).to_have_text(told["error"]["message"])
-    expect(page.locator("#notice span")).to_have_text(told["error"]["message"])
+    page = open_page(server)
+    wire = Wire(page)
+    listen(page)
+    sounding(page, "low")
+    page.get_by_role("button", name="low", exact=True).press("Enter")
+    on = page.get_by_label("low on from")
+    on.press("ArrowLeft")
+    expect(page.locator("#tune-low .tuning-note")).to_have_text("")
+    page.get_by_label("listen for low").uncheck()
+    expect(page.locator('.lane[data-label="low"]')).to_have_attribute("data-off", "true")
+    expect(page.locator('.stage-names [data-label="low"]')).to_have_count(0)
+    sounding(page, "high")
+    told = wire.of("configured")
+    assert told[0]["detect"]["thresholds"]["low"] == {"on": 0.69, "off": 0.4}
+    assert told[-1]["detect"]["labels"] == ["high"]
+    page.get_by_label("listen for low").check()
+    page.get_by_role("button", name="The model’s own").click()
+    sounding(page, "low")
+    expect(page.locator("#tune-low .tuning-note")).to_have_text("")
+    stopped(page)
+    told = wire.of("configured")
+    assert told[-1]["detect"] == wire.of("started")[0]["effective"]["detect"]
+
+
+def test_families_and_pictures_fold_and_stay_folded(server: LiveServer, open_page: Open) -> None:
+    page = open_page(server)
+    lanes = page.locator("#live .lane")
+    expect(lanes).to_have_count(2)
+    family = page.locator(".family button").first
+    family.press("Enter")
+    expect(family).to_have_attribute("aria-expanded", "false")
+    expect(family).to_be_focused()
+    expect(lanes).to_have_count(0)
+    page.get_by_role("button", name="spikes").click()
+    expect(page.locator(".spikes canvas")).to_be_hidden()
+    page.reload()
+    expect(family).to_have_attribute("aria-expanded", "false")
+    expect(lanes).to_have_count(0)
+    expect(page.locator(".spikes canvas")).to_be_hidden()
+
+
+class Cable:
+    """Between page and server: everything goes through, until the cable is cut."""
+
+    def __init__(self, page: Page) -> None:
+        self.wire = Wire()
+        self.ends: list[tuple[WebSocketRoute, WebSocketRoute]] = []
+        page.route_web_socket("**/v1/stream", self._route)
+
+    def _route(self, page: WebSocketRoute) -> None:
+        server = page.connect_to_server()
+        self.ends.append((page, server))
+
+        def up(data: str | bytes) -> None:
+            self.wire.sent.append(data)
+            server.send(data)
+
+        def down(data: str | bytes) -> None:
+            self.wire.received.append(data)
+            page.send(data)
+
+        page.on_message(up)
+        server.on_message(down)
+
+    def cut(self) -> None:
+        page, server = self.ends[-1]
+        server.close(code=3001, reason="the cable was cut")
+        page.close(code=3001, reason="the cable was cut")
+
+
+def test_a_lost_connection_loses_no_sound_and_no_event(server: LiveServer, open_page: Open) -> None:
+    cables: list[Cable] = []
+    page = open_page(server, prepare=lambda page: cables.append(Cable(page)))
+    (cable,) = cables
+    listen(page)
+    sounding(page, "low")
+    cable.cut()
+    expect(page.locator("#link")).to_contain_text(re.compile("Connection lost|Connecting again"))
+    expect(page.locator("#link")).to_contain_text("Connected")
+    sounding(page, "high")
+    expect(page.locator('.log-list [data-label="high"][data-phase="offset"]').first).to_be_visible()
+    expect(page.locator("#dropped")).to_have_text("Nothing lost")
+    stopped(page)
+    wire = cable.wire
+    assert len(cable.ends) == 2
+    assert len(wire.of("resumed")) == 1
+    assert len(wire.of("started")) == 1
+    assert wire.of("gap") == []
+    check_same_events(server, wire)
+    assert len(finals(wire.of("event"))) >= 2
+
+
+def test_a_server_that_goes_away_is_told_and_found_again(toy_path: Path, open_page: Open) -> None:
+    with live_server(model=toy_path) as server:
+        port = server.settings.port
+        page = open_page(server, expect_complaint="WebSocket connection|Failed to load resource")
+        listen(page)
+        sounding(page, "low")
+    expect(page.locator("#link")).to_contain_text(re.compile("Connection lost|Connecting again"))
+    expect(page.locator(".stage-quiet")).to_have_text("No connection: nothing is heard.")
+    expect(page.locator(".stage-names li")).to_have_count(0)
+    with live_server(model=toy_path, port=port):
+        expect(page.locator("#link")).to_contain_text("Connected")
+        sounding(page, "low")
+        expect(page.locator("#dropped")).to_contain_text("not sent")
+        stopped(page)
+
+
+def test_another_device_takes_the_place_of_one_that_goes_in_the_same_session(
+    server: LiveServer, open_page: Open
+) -> None:
+    spy = """const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)
+        navigator.mediaDevices.getUserMedia = async (wanted) => (window.media = await ask(wanted))"""
+    page = open_page(server, prepare=lambda page: page.add_init_script(spy))
+    wire = Wire(page)
+    listen(page)
+    sounding(page, "low")
+    page.evaluate("() => { const [track] = media.getTracks(); track.stop(); track.dispatchEvent(new Event('ended')) }")
+    expect(page.locator("#notice")).to_contain_text("is gone: listening with")
+    sounding(page, "high")
+    stopped(page)
+    assert len(wire.of("started")) == 1
+    (gap,) = wire.of("gap")
+    assert (gap["where"], gap["reason"]) == ("network", "discontinuity")
+
+
+@pytest.mark.parametrize("rate", [8_000, 96_000])
+def test_the_microphone_is_heard_at_the_rate_that_the_device_has(
+    server: LiveServer, open_page: Open, rate: int
+) -> None:
+    device = f"""const Device = AudioContext
+        window.AudioContext = class extends Device {{ constructor() {{ super({{ sampleRate: {rate} }}) }} }}"""
+    page = open_page(server, prepare=lambda page: page.add_init_script(device))
+    wire = Wire(page)
+    listen(page)
+    sounding(page, "low")
+    stopped(page)
+    assert wire.asked[0]["audio"]["sample_rate"] == rate
+    pcm = b"".join(pcm for _, pcm in wire.stretches())
+    assert len(pcm) // 4 <= wire.of("summary")[0]["audio_ms"] * rate / 1000 + 1
+
+
+def test_a_night_in_which_the_laptop_slept_is_a_gap(server: LiveServer, open_page: Open) -> None:
+    asleep = """const Node = AudioWorkletNode
+        window.AudioWorkletNode = class extends Node {
+            constructor(...given) {
+                super(...given)
+                let chunks = 0 // from the 40th on, the wall clock is a minute ahead of the audio clock
+                this.port.addEventListener('message', ({ data }) => (data.wallMs += chunks++ > 40 ? 60000 : 0))
+            }
+        }"""
+    page = open_page(server, prepare=lambda page: page.add_init_script(asleep))
+    wire = Wire(page)
+    listen(page)
+    sounding(page, "low")
+    expect(page.locator("#dropped")).to_contain_text("1 gap")
+    stopped(page)
+    (gap,) = wire.of("gap")
+    assert gap["samples"] == pytest.approx(60 * wire.asked[0]["audio"]["sample_rate"], rel=0.02)
 
 
 def test_a_microphone_that_is_denied_or_missing_is_a_sentence(server: LiveServer, open_page: Open) -> None:
-    denied = open_page(server, "--use-fake-device-for-media-stream", "--deny-permission-prompts")
+    denied = open_page(server, allowed=False)
     listen(denied)
     expect(denied.locator("#notice")).to_contain_text("may not use the microphone")
-    missing = open_page(server, ALLOW)
+    missing = open_page(server, device=False)
     listen(missing)
     expect(missing.locator("#notice")).to_contain_text("no microphone")
     expect(missing.locator("#listen")).to_be_enabled()
 
 
 def test_a_page_from_plain_http_says_why_it_has_no_microphone(server: LiveServer, open_page: Open) -> None:
-    page = open_page(server, "--host-resolver-rules=MAP stage.test 127.0.0.1", host="stage.test")
+    answer = {"sources": [], "devices": [], "problem": None}
+    page = open_page(
+        server,
+        host="stage.test",
+        allowed=False,
+        prepare=lambda page: page.route("**/v1/sources", lambda route: route.fulfill(json=answer)),
+    )
     expect(page.locator("#notice")).to_contain_text(f"This page came from http://stage.test:{server.settings.port}")
     expect(page.locator("#listen")).to_be_disabled()
 
@@ -301,12 +273,11 @@ def test_where_a_token_is_asked_for_the_page_asks_for_it_and_works_with_it(
         expect(page.locator("#live .lane")).to_have_count(2)
         listen(page)
         sounding(page, "low")
-        listen(page)
-        expect(page.locator("#link")).to_have_text("Not connected")
+        stopped(page)
         assert wire.messages[-1]["type"] == "summary"
         page.set_input_files("#file", tones)
         expect(page.locator("#timeline .lane")).to_have_count(2)
-        page.reload()
+        page.goto(server.url)
         expect(page.locator("#live .lane")).to_have_count(2)  # kept for this tab
         assert token not in page.url + page.content()
 
@@ -325,56 +296,48 @@ def test_a_page_that_hears_nothing_draws_nothing(server: LiveServer, open_page: 
     page.evaluate(quiet)  # comes back once 1.5 s have passed without a request to draw
 
 
-def test_a_server_that_goes_away_is_told_and_found_again(toy_path: Path, open_page: Open) -> None:
-    with live_server(model=toy_path) as server:
-        port = server.settings.port
-        page = open_page(server, expect_complaint="WebSocket connection|Failed to load resource")
-        listen(page)
-        sounding(page, "low")
-    expect(page.locator("#link")).to_contain_text(re.compile("Connection lost|Connecting again"))
-    expect(page.locator(".stage-quiet")).to_have_text("No connection: nothing is heard.")
-    expect(page.locator(".stage-names li")).to_have_count(0)
-    with live_server(model=toy_path, port=port):
-        expect(page.locator("#link")).to_contain_text("Connected")
-        sounding(page, "low")
-        expect(page.locator("#dropped")).to_contain_text("not sent")
-        listen(page)
-        expect(page.locator("#link")).to_have_text("Not connected")
+def test_axe_finds_nothing_to_mend(server: LiveServer, open_page: Open, tones: Path) -> None:
+    page = open_page(server, bypass_csp=True, reduced_motion="reduce")
+    axe = Axe()
+
+    def check(what: str) -> None:
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            violations = axe.run(page).response["violations"]
+            told = [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations]
+            assert told == [], f"{what}, {scheme}"
+
+    listen(page)
+    sounding(page, "low")
+    page.get_by_role("button", name="low", exact=True).click()
+    check("now")
+    stopped(page)
+    page.set_input_files("#file", tones)
+    expect(page.locator("#timeline .lane")).to_have_count(2)
+    check("files")
+    page.locator('.places a[href="#sources"]').click()
+    check("sources")
 
 
-def test_the_servers_own_microphone_can_be_followed(
-    toy_path: Path, open_page: Open, virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch, tones: Path
-) -> None:
-    virtual_mic.into(monkeypatch)
-    with live_server(model=toy_path) as server:
-        page = open_page(server)
-        page.get_by_role("radio", name="Server").check()
-        page.locator("#server-device").select_option(label="pulse")
-        page.locator("#server-listen").click()
-        expect(page.locator(".meter-value")).not_to_have_text("no sound yet")
-        playing = virtual_mic.play(tones)
-        sounding(page, "low")
-        sounding(page, "high")
-        assert playing.wait(20) == 0
-        page.locator("#server-listen").click()
-        expect(page.locator("#link")).to_have_text("Not connected")
-        assert httpx.get(f"{server.url}/v1/sources").json()["sources"] == []
-
-
-def test_a_server_without_microphones_says_why(server: LiveServer, open_page: Open) -> None:
+def test_the_whole_page_is_small_and_painted_at_once(server: LiveServer, open_page: Open) -> None:
     page = open_page(server)
-    sentence = "PortAudio is not installed: apt-get install libportaudio2"
-    answer = {"sources": [], "devices": [], "problem": {"code": "no_portaudio", "message": sentence}}
-    page.route("**/v1/sources", lambda route: route.fulfill(json=answer))
-    page.get_by_role("radio", name="Server").check()
-    expect(page.locator("#notice")).to_contain_text(sentence)
-    expect(page.locator("#server-listen")).to_be_disabled()
+    loaded: list[dict[str, Any]] = page.evaluate(
+        """() => performance.getEntries().filter((entry) => entry.encodedBodySize !== undefined)
+            .map(({ name, encodedBodySize }) => ({ name, bytes: encodedBodySize }))"""
+    )
+    web = [one for one in loaded if "/v1/" not in one["name"]]
+    assert len(web) > 30
+    assert {one["name"].split("/")[2] for one in web} == {server.url.split("/")[2]}  # nothing from other hosts
+    assert sum(one["bytes"] for one in web) < 150_000
 
 
-def test_on_a_telephone_nothing_is_wider_than_the_screen(server: LiveServer, open_page: Open, tones: Path) -> None:
-    page = open_page(server, viewport={"width": 360, "height": 740})
+@pytest.mark.parametrize("width", [360, 820])
+def test_nothing_is_wider_than_the_screen(server: LiveServer, open_page: Open, tones: Path, width: int) -> None:
+    page = open_page(server, viewport={"width": width, "height": 740})
     fits = "document.documentElement.scrollWidth <= innerWidth"
     assert page.evaluate(fits)
     page.set_input_files("#file", tones)
     expect(page.locator("#timeline .lane")).to_have_count(2)
+    assert page.evaluate(fits)
+    page.locator('.places a[href="#sources"]').click()
     assert page.evaluate(fits)

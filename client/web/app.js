@@ -4,6 +4,8 @@
 
 import * as access from './access.js'
 import { Clock } from './clock.js'
+import { FORMS, download, written } from './exports.js'
+import { Files } from './files.js'
 import { Following } from './following.js'
 import { FrameError, decode } from './frames.js'
 import { History } from './history.js'
@@ -11,8 +13,7 @@ import { Listening } from './listening.js'
 import * as microphone from './microphone.js'
 import { Player } from './player.js'
 import * as service from './service.js'
-import { INITIAL, detectOf, reduce, rulesOf } from './state.js'
-import { classify } from './upload.js'
+import { INITIAL, detectOf, isListening, reduce, rulesOf } from './state.js'
 import * as announcer from './views/announcer.js'
 import { pace } from './views/canvas.js'
 import * as controls from './views/controls.js'
@@ -26,6 +27,8 @@ import * as marks from './views/marks.js'
 import * as meter from './views/meter.js'
 import * as raster from './views/raster.js'
 import * as ruler from './views/ruler.js'
+import * as shelf from './views/shelf.js'
+import * as sourcesView from './views/sources.js'
 import * as spectrogram from './views/spectrogram.js'
 import * as stage from './views/stage.js'
 import * as status from './views/status.js'
@@ -36,6 +39,7 @@ const WINDOW_S = 10 // what the pictures show
 const SPARE_S = 1 // that they remember beyond it
 const TICK_MS = 120 // how often figures change: faster cannot be read
 const FOLDS = 'spiccato.folded'
+const PLACES = ['now', 'then', 'files', 'sources']
 
 const $ = (selector) => document.querySelector(selector)
 let state = INITIAL
@@ -53,6 +57,7 @@ function dispatch(message) {
   if (state === before) return
   if (state.session !== before.session && state.session?.shape) remember(state.session)
   if (state.wishes !== before.wishes) wish()
+  if (state.file !== before.file) player.load(files.files.get(state.file))
   draw()
 }
 
@@ -110,33 +115,42 @@ function wish() {
   }, 60)
 }
 
-async function onFile(file) {
-  await stopListening()
-  dispatch({ type: 'input', input: 'file' })
-  player.load(file)
-  const about = { name: file.name, size: file.size }
-  dispatch({ type: 'upload', phase: 'sending', share: 0, file: about })
-  try {
-    const { events, summary } = await classify(file, (share) =>
-      dispatch({ type: 'upload', phase: share < 1 ? 'sending' : 'hearing', share, file: about }),
-    )
-    dispatch({ type: 'upload', phase: 'done', file: about, events, summary })
-  } catch (error) {
-    if (!(error instanceof service.ServiceError)) throw error
-    dispatch({ type: 'upload', phase: 'failed', file: about, problem: error.message })
+function onFiles(given) {
+  location.hash = '#files'
+  files.add(given)
+}
+
+function onOpen(id) {
+  dispatch({ type: 'file_open', id })
+}
+
+function onExport(form) {
+  const file = state.files.find((one) => one.id === state.file)
+  const name = `${file.name.replace(/\.[^.]*$/, '')}.${FORMS[form].extension}`
+  download(written(form, file, state.service), name, FORMS[form].type)
+}
+
+async function onListen(choice) {
+  if (isListening(state)) {
+    await listening.stop()
+    return following.stop()
   }
-}
-
-async function stopListening() {
-  player.pause()
-  await listening.stop()
-  await following.stop()
-}
-
-async function onInput(input) {
-  await stopListening()
+  const input = choice.browser === undefined ? 'server' : 'microphone'
   dispatch({ type: 'input', input })
-  if (input === 'server') await following.look()
+  return input === 'server' ? following.start(choice) : listening.start(choice.browser)
+}
+
+async function onFollow(id) {
+  if (isListening(state)) await onListen()
+  location.hash = '#now'
+  await onListen({ source: id })
+}
+
+/** The place that the address names. */
+function arrive() {
+  const place = location.hash.slice(1) || 'now'
+  dispatch({ type: 'place', place: PLACES.includes(place) ? place : 'now' })
+  if (place === 'sources') following.look()
 }
 
 async function greet() {
@@ -151,6 +165,7 @@ async function greet() {
 async function comeIn() {
   try {
     dispatch({ type: 'info', info: await service.info() })
+    await following.look()
   } catch (error) {
     if (!(error instanceof service.ServiceError)) throw error
     if (!(error instanceof service.NotLetIn)) return dispatch({ type: 'notice', text: error.message })
@@ -174,6 +189,13 @@ function folded() {
 const player = new Player($('audio'), dispatch)
 const listening = new Listening({ dispatch, onFrames, detect: () => detectOf(state) })
 const following = new Following({ dispatch, onFrames })
+const files = new Files({ dispatch, onSound: () => opened.paint() })
+const opened = timeline.mount($('#timeline'), {
+  soundOf: (id) => files.sounds.get(id) ?? null,
+  onSeek: (ms) => player.seek(ms),
+  onPlay: () => player.toggle(),
+  onExport,
+})
 const views = [
   gate.mount($('#gate'), {
     onToken: (token) => {
@@ -182,12 +204,9 @@ const views = [
     },
   }),
   controls.mount(document.body, {
-    onInput,
-    onFile,
-    onListen: (device) => (state.microphone.phase === 'open' ? listening.stop() : listening.start(device)),
-    onServerListen: (choice) => (state.sources.following ? following.stop() : following.start(choice)),
-    onServerClose: () => following.close(),
-    onPlay: () => player.toggle(),
+    onListen,
+    onFiles,
+    onLook: () => following.look(),
     onDismiss: () => dispatch({ type: 'dismiss' }),
   }),
   stage.mount($('#stage')),
@@ -207,7 +226,14 @@ const views = [
     again: draw,
   }),
   marks.mount($('.marks')),
-  timeline.mount($('#timeline'), { onSeek: (ms) => player.seek(ms) }),
+  shelf.mount($('.shelf'), { onFiles, onOpen, onRemove: (id) => files.remove(id) }),
+  opened,
+  sourcesView.mount($('.sources'), {
+    onAdd: (spec) => following.add(spec),
+    onChange: (id, patch) => following.change(id, patch),
+    onRemove: (id) => following.remove(id),
+    onFollow,
+  }),
   log.mount($('.log'), {
     onClear: () => dispatch({ type: 'clear_events' }),
     onNotice: (text) => dispatch({ type: 'notice', text }),
@@ -218,5 +244,7 @@ const views = [
   }),
 ]
 ruler.mount($('#live .ticks'), WINDOW_S)
+addEventListener('hashchange', arrive)
 dispatch({ type: 'fold', names: folded() })
+arrive()
 greet()

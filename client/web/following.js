@@ -1,5 +1,5 @@
-// Following one of the server's own microphones: ask for it, subscribe to what it hears, let it go again. Knows the
-// requests and their order; nothing of the DOM.
+// The server's own sources: which there are, following one of them, adding, changing and removing them. Knows the requests
+// and their order; nothing of the DOM.
 
 import * as access from './access.js'
 import * as service from './service.js'
@@ -11,20 +11,17 @@ export class Following {
     this.onFrames = onFrames
     this.link = null
     this.id = null // of the source that is followed
-    this.ours = false // this page opened it, so it ends with this page's interest
+    this.ours = false // this page opened it for itself, so it ends with this page's interest
   }
 
-  /** Ask which microphones the server has and which of them it already listens to. */
+  /** Ask which sources the server has, and which devices it could listen to. */
   async look() {
     await this.#attempt(async () => {
       const { sources, devices, problem } = await service.sources()
       this.dispatch({ type: 'sources', sources, devices, problem: problem && problem.message })
       if (this.id !== null && !sources.some((source) => source.id === this.id)) {
         this.#unfollow()
-        this.dispatch({
-          type: 'sources',
-          problem: 'The server no longer listens to this microphone. Press Listen again.',
-        })
+        this.dispatch({ type: 'notice', text: 'The server no longer listens to this source. Press Listen again.' })
       }
     })
   }
@@ -33,33 +30,49 @@ export class Following {
   async start(choice) {
     await this.#attempt(async () => {
       this.ours = choice.source === undefined
-      this.id = this.ours ? (await service.addSource(choice.device)).id : choice.source
+      this.id = this.ours
+        ? (await service.addSource({ kind: 'microphone', device: choice.device })).id
+        : choice.source
       this.link = new Link({
         url: address(`v1/events?source=${encodeURIComponent(this.id)}`, document.baseURI),
         subprotocols: () => access.subprotocols('listen'),
-        hello: null,
         tell: (message) => this.#hear(message),
         onFrames: this.onFrames,
       })
-      this.dispatch({ type: 'sources', following: this.id, ours: this.ours, problem: null })
+      this.dispatch({ type: 'sources', following: this.id, problem: null })
     })
   }
 
-  /** Stop following; a microphone that this page opened is closed, another one goes on for the others. */
+  /** Stop following; a source that this page opened by Listen is closed, another one goes on for the others. */
   async stop() {
-    if (this.ours) return this.close()
     if (this.id === null) return
+    const { id, ours } = this
     this.#unfollow()
+    if (ours) await this.#attempt(() => service.removeSource(id))
     await this.look()
   }
 
-  /** Stop following, and close the server's microphone for everyone. */
-  async close() {
-    if (this.id === null) return
-    const id = this.id
-    this.#unfollow()
-    await this.#attempt(() => service.removeSource(id))
-    await this.look()
+  /** spec: as in POST /v1/sources. It runs whether this page is open or not. */
+  add(spec) {
+    return this.#attempt(async () => {
+      await service.addSource(spec)
+      await this.look()
+    })
+  }
+
+  change(id, patch) {
+    return this.#attempt(async () => {
+      await service.changeSource(id, patch)
+      await this.look()
+    })
+  }
+
+  remove(id) {
+    return this.#attempt(async () => {
+      if (id === this.id) this.#unfollow()
+      await service.removeSource(id)
+      await this.look()
+    })
   }
 
   retryNow() {
@@ -70,7 +83,7 @@ export class Following {
     this.id = null
     this.ours = false
     this.link.stop()
-    this.dispatch({ type: 'sources', following: null, ours: false })
+    this.dispatch({ type: 'sources', following: null })
   }
 
   /** A server that was started anew knows nothing of the source: after each (re)connection, look whether it is there. */
@@ -79,12 +92,15 @@ export class Following {
     if (message.type === 'link' && message.phase === 'live') this.look()
   }
 
+  /** Returns whether it went well. */
   async #attempt(action) {
     try {
       await action()
+      return true
     } catch (error) {
       if (!(error instanceof service.ServiceError)) throw error
-      this.dispatch({ type: 'sources', problem: error.message })
+      this.dispatch({ type: 'notice', text: error.message })
+      return false
     }
   }
 }

@@ -17,11 +17,13 @@ export class Player {
     })
   }
 
+  /** Play this file next; none: nothing. */
   load(file) {
     this.audio.pause()
     if (this.url) URL.revokeObjectURL(this.url)
-    this.url = URL.createObjectURL(file)
-    this.audio.src = this.url
+    this.url = file ? URL.createObjectURL(file) : null
+    if (file) this.audio.src = this.url
+    else this.audio.removeAttribute('src')
   }
 
   async toggle() {

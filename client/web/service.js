@@ -10,7 +10,9 @@ export class NotLetIn extends ServiceError {}
 
 export const info = () => request('v1/info')
 export const sources = () => request('v1/sources')
-export const addSource = (device) => request('v1/sources', { method: 'POST', body: { kind: 'microphone', device } })
+export const addSource = (spec) => request('v1/sources', { method: 'POST', body: spec })
+export const changeSource = (id, patch) =>
+  request(`v1/sources/${encodeURIComponent(id)}`, { method: 'PATCH', body: patch })
 export const removeSource = (id) => request(`v1/sources/${encodeURIComponent(id)}`, { method: 'DELETE' })
 
 async function request(path, { method = 'GET', body } = {}) {

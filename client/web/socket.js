@@ -43,13 +43,14 @@ export class Link {
     this.fatal = null // the error message that ends this connection
     this.opened = false // this connection was open once
     this.session = null // {id, token, lastSeq} that a new connection can go on with
+    this.resuming = false // until the server has said from which sample on
     this.phase = 'idle'
     this.#connect()
   }
 
   /** Send audio. Returns false where it could not go: no connection, or one that does not keep up. */
   audio(buffer) {
-    if (this.phase !== 'live' || this.socket.bufferedAmount > this.queueBytes) return false
+    if (this.phase !== 'live' || this.resuming || this.socket.bufferedAmount > this.queueBytes) return false
     this.socket.send(buffer)
     return true
   }
@@ -109,18 +110,21 @@ export class Link {
 
   #greeting() {
     const { session } = this
+    this.resuming = session !== null
     return { ...this.hello(), ...(session && { resume: { token: session.token, last_seq: session.lastSeq } }) }
   }
 
   #take(message) {
     const { type } = message
-    if (type === 'started') {
+    if (type === 'started' || type === 'resumed') {
       this.attempt = 0
+      this.resuming = false
+    }
+    if (type === 'started') {
       this.session = this.hello && message.resume
         ? { id: message.session, token: message.resume.token, lastSeq: message.seq, windowS: message.resume.window_s }
         : null
     } else if (type === 'ready' && this.session) return // of a connection that goes on with another session
-    if (type === 'resumed') this.attempt = 0
     if (this.session && message.session === this.session.id) this.session.lastSeq = message.seq
     if (type === 'error' && message.fatal) this.fatal = message
     if (type === 'summary') this.session = null

@@ -2,10 +2,10 @@
 // socket, no clock; a message that needs a time carries `at`, in milliseconds.
 //
 // Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `access`, `place`, `input`,
-// `link`, `microphone`, `sources`, `upload`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`,
+// `link`, `microphone`, `sources`, `files`, `file`, `file_open`, `file_removed`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`,
 // `scale`, `fold`, `wish`, `asked`.
 
-import { abandon, merge, sounding, soundingAt } from './eventlog.js'
+import { abandon, merge, sounding } from './eventlog.js'
 import { layout } from './frames.js'
 
 const HOLD_MS = 1500 // how long the meter keeps a peak
@@ -27,7 +27,8 @@ const SILENT_SESSION = {
 }
 
 export const INITIAL = {
-  input: 'microphone', // microphone | file | server
+  place: 'now', // now | then | files | sources
+  input: 'microphone', // microphone: of this browser | server: one of its sources
   order: 'family', // family | sounding | name
   scale: 'mel', // mel | linear
   folded: [], // families and pictures that are folded
@@ -38,11 +39,13 @@ export const INITIAL = {
   model: null, // {id, labels: [{name, family}]}
   bandsHz: [], // centres of the spectrogram's bands
   formats: [], // that a file may have
+  service: '', // its name and version
   access: { asked: false, problem: null }, // does the service ask for a token, and what of the last one
   link: { phase: 'idle', attempt: 0, retryAt: null, detail: null }, // idle connecting live stopping waiting failed
   microphone: { phase: 'closed', device: null, devices: [], problem: null, refused: null }, // closed asking open
   sources: { sources: [], devices: [], problem: null, following: null, ours: false }, // ours: opened by this page
-  upload: { phase: 'idle' }, // idle sending hearing done failed
+  files: [], // [{id, name, size, phase: waiting | sending | hearing | done | failed, share, events, summary, problem}]
+  file: null, // id of the one that is open
   player: { playing: false, positionMs: 0, problem: null },
   events: [],
   clips: 0, // level messages with clipped samples since the mark was last cleared
@@ -57,6 +60,7 @@ const HANDLERS = {
     model: modelOf(info.model),
     bandsHz: info.bands_hz,
     formats: info.upload.formats,
+    service: `Spiccato ${info.version}`,
     own: info.detect,
     detect: state.detect ?? info.detect,
     access: INITIAL.access,
@@ -80,7 +84,18 @@ const HANDLERS = {
   resumed: (state, { effective }) => ({ ...state, detect: effective.detect }),
   microphone: (state, { type, ...change }) => ({ ...state, microphone: { ...state.microphone, ...change } }),
   sources: (state, { type, ...change }) => ({ ...state, sources: { ...state.sources, ...change } }),
-  upload: uploaded,
+  place: (state, { place }) => ({ ...state, place }),
+  files: (state, { added }) => ({
+    ...state,
+    files: [...state.files, ...added.map((file) => ({ ...file, phase: 'waiting', share: 0 }))],
+  }),
+  file: filed,
+  file_open: (state, { id }) => ({ ...state, file: id, player: INITIAL.player }),
+  file_removed: (state, { id }) => ({
+    ...state,
+    files: state.files.filter((file) => file.id !== id),
+    file: state.file === id ? null : state.file,
+  }),
   player: (state, { type, ...change }) => ({ ...state, player: { ...state.player, ...change } }),
   notice: (state, { text }) => ({ ...state, notice: { text } }),
   dismiss: (state) => ({ ...state, notice: null }),
@@ -119,16 +134,9 @@ export function reduce(state, message) {
   return handler ? handler(state, message) : state
 }
 
-/** The labels that sound now, [{label, onsetMs, event}], whichever way the sound came in; none while nobody knows. */
+/** The labels that sound now, [{label, onsetMs, event}]; none while nobody knows. */
 export function soundingNow(state) {
-  if (state.input !== 'file') return LOST.has(state.link.phase) ? NONE : sounding(state.events)
-  return state.upload.phase === 'done' ? soundingAt(state.upload.events, state.player.positionMs) : []
-}
-
-/** The events that the list shows, newest first: those heard live, or those of the file. */
-export function eventsShown(state) {
-  if (state.input !== 'file') return state.events
-  return state.upload.phase === 'done' ? state.upload.events : NONE
+  return LOST.has(state.link.phase) ? NONE : sounding(state.events)
 }
 
 /** Is sound on its way in from a microphone? */
@@ -136,9 +144,11 @@ export function isListening(state) {
   return state.microphone.phase !== 'closed' || state.sources.following !== null
 }
 
-function uploaded(state, { type, ...upload }) {
-  const events = upload.events && [...upload.events].sort((a, b) => b.onset_sample - a.onset_sample)
-  return { ...state, upload: { ...upload, events }, player: upload.phase === 'sending' ? INITIAL.player : state.player }
+/** A file's news; the first one that is heard opens by itself. */
+function filed(state, { type, id, ...change }) {
+  const files = state.files.map((file) => (file.id === id ? { ...file, ...change } : file))
+  const known = files.some((file) => file.id === id)
+  return { ...state, files, file: state.file ?? (known && change.phase === 'done' ? id : null) }
 }
 
 /** The model as the views need it; the very same object where nothing has changed, so that no lane is built anew. */

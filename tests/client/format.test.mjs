@@ -8,10 +8,11 @@ import { explain, whyNot } from '../../client/web/microphone.js'
 import { ServiceError, answer } from '../../client/web/service.js'
 import { address, waitMs } from '../../client/web/socket.js'
 import { sentence as announced } from '../../client/web/views/announcer.js'
-import { sentence as noticed, serverChoices } from '../../client/web/views/controls.js'
+import { inputs, sentence as noticed } from '../../client/web/views/controls.js'
 import { axisMarks, bandOf, heat } from '../../client/web/views/heat.js'
 import { along } from '../../client/web/views/meter.js'
 import { arrange } from '../../client/web/views/order.js'
+import { condition } from '../../client/web/views/sources.js'
 import { quiet } from '../../client/web/views/stage.js'
 import { connection, countdown } from '../../client/web/views/status.js'
 import { marks } from '../../client/web/views/ticks.js'
@@ -137,8 +138,6 @@ test('an empty stage says what to do or what is wrong', () => {
   const silence = (at) => ({ type: 'level', rms_dbfs: null, peak_dbfs: null, clipped: 0, at })
   assert.equal(quiet(after(open, { type: 'link', phase: 'live' }, silence(0), silence(100))), 'Listening.')
   assert.match(quiet(after(open, { type: 'link', phase: 'live' }, silence(0), silence(5000))), /muted/)
-  assert.match(quiet(after({ type: 'input', input: 'file' })), /Choose a recording/)
-  assert.match(quiet(after({ type: 'input', input: 'server' })), /no microphone/)
 })
 
 test('the status line counts down to the next attempt', () => {
@@ -162,13 +161,20 @@ test('the one sentence shown is the newest notice, else what is wrong with the c
   assert.equal(noticed(reduce(denied, { type: 'error', message: 'Broken.' })), 'Broken.')
 })
 
-test('the server’s open microphones stand before its closed ones', () => {
-  const choices = serverChoices({
-    sources: [{ id: 'microphone', opened: { device: 'USB' } }],
-    devices: [{ name: 'HDMI' }],
-  })
-  assert.deepEqual(
-    choices.map((choice) => choice.name),
-    ['USB (open)', 'HDMI'],
-  )
+test('sound comes from this browser, from what the server hears, or from what it could hear', () => {
+  const state = {
+    microphone: { devices: [{ id: 'd1', name: 'USB' }], refused: null },
+    sources: { sources: [{ id: 'stage', name: 'Stage left' }], devices: [{ name: 'HDMI' }] },
+  }
+  const names = (groups) => groups.map(({ items }) => items.map(({ name }) => name))
+  assert.deepEqual(names(inputs(state)), [['USB'], ['Stage left'], ['HDMI']])
+  assert.deepEqual(JSON.parse(inputs(state)[1].items[0].id), { source: 'stage' })
+  const refused = { ...state, microphone: { devices: [], refused: 'No HTTPS.' } }
+  assert.deepEqual(names(inputs(refused)), [[], ['Stage left'], ['HDMI']])
+})
+
+test('a source says how it is', () => {
+  assert.equal(condition({ state: 'healthy', detail: '', muted: false }), 'healthy')
+  assert.equal(condition({ state: 'healthy', detail: 'x', muted: true }), 'muted')
+  assert.equal(condition({ state: 'lost', detail: 'gone', retry_in_ms: 1500 }), 'lost: gone, again in 2 s')
 })

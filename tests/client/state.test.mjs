@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { soundingAt } from '../../client/web/eventlog.js'
 import {
   INITIAL,
   detectOf,
-  eventsShown,
   isListening,
   latency,
   reduce,
@@ -73,10 +73,13 @@ test('no message changes the state that it was given', () => {
     ONSET,
     { type: 'level', rms_dbfs: -20, peak_dbfs: -10, clipped: 0, at: 0 },
     OFFSET,
-    { type: 'gap' },
+    { type: 'gap', from_sample: 0, samples: 1, where: 'client', reason: 'x' },
     { type: 'heartbeat', lag_ms: 1, realtime_factor: 0.1, dropped_ms: 0 },
     { type: 'unheard', ms: 32 },
-    { type: 'upload', phase: 'done', events: [OFFSET], summary: {}, file: { name: 'a.wav', size: 1 } },
+    { type: 'files', added: [{ id: 'f1', name: 'a.wav', size: 1 }] },
+    { type: 'file', id: 'f1', phase: 'done', events: [OFFSET], summary: {} },
+    { type: 'scores', at: 0, suppressed: [] },
+    { type: 'wish', label: 'low', on: 0.2 },
     { type: 'link', phase: 'waiting', retryAt: 1 },
     { type: 'clear_events' },
   ]
@@ -247,24 +250,25 @@ test('clearing the list keeps what still sounds', () => {
   )
 })
 
-test('a file lights the labels at the position that plays, and lists its events newest first', () => {
-  const second = { ...OFFSET, event_id: 'e2', label: 'high', onset_sample: 96_000, onset_ms: 2000, offset_ms: 3000 }
-  const done = {
-    type: 'upload',
-    phase: 'done',
-    events: [OFFSET, second],
-    summary: {},
-    file: { name: 'a.wav', size: 9 },
-  }
-  const at = (positionMs) =>
-    after({ type: 'input', input: 'file' }, done, { type: 'player', playing: true, positionMs })
-  assert.deepEqual(labels(at(500)), ['low'])
-  assert.deepEqual(labels(at(1500)), [])
-  assert.deepEqual(labels(at(2000)), ['high'])
+test('the first file that is heard opens, the others wait until they are asked for', () => {
+  const added = ['f1', 'f2'].map((id) => ({ id, name: `${id}.wav`, size: 9 }))
+  const done = (id) => ({ type: 'file', id, phase: 'done', events: [OFFSET], summary: {} })
+  const state = after({ type: 'files', added }, { type: 'file', id: 'f1', phase: 'failed', problem: 'No.' }, done('f2'))
   assert.deepEqual(
-    eventsShown(at(0)).map((event) => event.event_id),
-    ['e2', 'e1'],
+    state.files.map(({ phase }) => phase),
+    ['failed', 'done'],
   )
+  assert.equal(state.file, 'f2')
+  assert.equal(reduce(state, { type: 'file_open', id: 'f1' }).file, 'f1')
+  const removed = reduce(state, { type: 'file_removed', id: 'f2' })
+  assert.deepEqual([removed.files.length, removed.file], [1, null])
+  assert.equal(reduce(removed, done('f2')).file, null, 'the answer came too late')
+})
+
+test('the labels of a file at a moment are those whose events hold it', () => {
+  const second = { ...OFFSET, event_id: 'e2', label: 'high', onset_ms: 2000, offset_ms: 3000 }
+  const at = (ms) => soundingAt([OFFSET, second], ms).map((one) => one.label)
+  assert.deepEqual([at(500), at(1500), at(2000)], [['low'], [], ['high']])
 })
 
 test('the page listens while a microphone is open, its own or the server’s', () => {

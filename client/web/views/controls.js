@@ -1,30 +1,19 @@
-// The head of the page: which way the sound comes in, which device, and the buttons. Knows what can be pressed when.
+// The head of the page: the places, where the sound comes from, and the button that begins. Knows what can be pressed when.
 
-export function mount(root, { onInput, onListen, onServerListen, onServerClose, onFile, onPlay, onDismiss }) {
-  const radios = [...root.querySelectorAll('input[name=input]')]
-  const panels = [...root.querySelectorAll('.panel')]
-  const device = root.querySelector('#device')
-  const listen = root.querySelector('#listen')
-  const serverDevice = root.querySelector('#server-device')
-  const serverListen = root.querySelector('#server-listen')
-  const serverClose = root.querySelector('#server-close')
-  const file = root.querySelector('#file')
-  const play = root.querySelector('#play')
-  const live = root.querySelector('#live')
-  const timeline = root.querySelector('#timeline')
+import { isListening } from '../state.js'
+
+export function mount(root, { onListen, onFiles, onDismiss, onLook }) {
+  const places = [...root.querySelectorAll('.places a')]
+  const sections = [...root.querySelectorAll('main > [data-place]')]
   const main = root.querySelector('main')
+  const input = root.querySelector('#input')
+  const listen = root.querySelector('#listen')
   const notice = root.querySelector('#notice')
+  let last = null
 
-  for (const radio of radios) radio.addEventListener('change', () => onInput(radio.value))
-  listen.addEventListener('click', () => onListen(device.value))
-  serverListen.addEventListener('click', () => onServerListen(JSON.parse(serverDevice.value)))
-  serverClose.addEventListener('click', onServerClose)
-  play.addEventListener('click', onPlay)
+  listen.addEventListener('click', () => onListen(JSON.parse(input.value)))
+  input.addEventListener('focus', onLook)
   notice.querySelector('button').addEventListener('click', onDismiss)
-  file.addEventListener('change', () => {
-    if (file.files[0]) onFile(file.files[0])
-    file.value = '' // so that the same file can be chosen again
-  })
   root.addEventListener('dragover', (event) => {
     event.preventDefault()
     root.dataset.drag = true
@@ -35,32 +24,29 @@ export function mount(root, { onInput, onListen, onServerListen, onServerClose, 
   root.addEventListener('drop', (event) => {
     event.preventDefault()
     delete root.dataset.drag
-    if (event.dataTransfer.files[0]) onFile(event.dataTransfer.files[0])
+    if (event.dataTransfer.files.length > 0) onFiles(event.dataTransfer.files)
   })
 
   return {
     update(state) {
-      const { input, microphone, sources, upload, player } = state
-      for (const radio of radios) radio.checked = radio.value === input
-      for (const panel of panels) panel.hidden = panel.dataset.input !== input
-      main.dataset.input = input
-      live.hidden = input === 'file'
-      timeline.hidden = input !== 'file'
+      if (last === state) return
+      last = state
+      const { place, microphone, sources } = state
+      for (const link of places) {
+        if (link.hash === `#${place}`) link.setAttribute('aria-current', 'page')
+        else link.removeAttribute('aria-current')
+      }
+      main.dataset.place = place
+      for (const section of sections) section.hidden = section.dataset.place !== place
 
-      options(device, microphone.devices.length > 0 ? microphone.devices : [{ id: '', name: 'Default microphone' }])
-      device.disabled = microphone.phase !== 'closed'
-      listen.disabled = microphone.phase === 'asking' || microphone.refused !== null
-      press(listen, microphone.phase === 'open')
-
-      const choices = serverChoices(sources)
-      options(serverDevice, choices.length > 0 ? choices : [{ id: 'null', name: 'No microphone' }])
-      serverDevice.disabled = sources.following !== null || choices.length === 0
-      serverListen.disabled = sources.following === null && choices.length === 0
-      press(serverListen, sources.following !== null)
-      serverClose.hidden = sources.following === null || sources.ours
-
-      play.disabled = upload.phase !== 'done' || player.problem !== null
-      put(play, player.playing ? 'Pause' : 'Play')
+      const listening = isListening(state)
+      const choices = inputs(state)
+      options(input, choices)
+      input.disabled = listening
+      listen.disabled = !listening && (microphone.phase === 'asking' || choices.every(({ items }) => items.length === 0))
+      listen.setAttribute('aria-pressed', listening)
+      put(listen, listening ? 'Stop' : 'Listen')
+      listen.dataset.live = state.link.phase === 'live'
 
       const text = sentence(state)
       notice.hidden = text === null
@@ -71,36 +57,49 @@ export function mount(root, { onInput, onListen, onServerListen, onServerClose, 
 }
 
 /** The one sentence that the reader needs most now, or null. */
-export function sentence({ notice, input, microphone, sources, upload }) {
+export function sentence({ notice, input, microphone, sources }) {
   if (notice) return notice.text
-  if (input === 'microphone') return microphone.refused ?? microphone.problem
   if (input === 'server') return sources.problem
-  return upload.phase === 'failed' ? upload.problem : null
+  return microphone.refused ?? microphone.problem
 }
 
-/** What the server's picker offers: [{id: JSON of a choice, name}], those already open first. */
-export function serverChoices({ sources, devices }) {
+/** What the sound can come from, in groups: [{name, items: [{id: JSON of a choice, name}]}]. */
+export function inputs({ microphone, sources }) {
+  const devices = microphone.devices.length > 0 ? microphone.devices : [{ id: '', name: 'Default microphone' }]
   return [
-    ...sources.map(({ id, opened }) => ({
-      id: JSON.stringify({ source: id }),
-      name: `${opened?.device ?? id} (open)`,
-    })),
-    ...devices.map((device) => ({ id: JSON.stringify({ device: device.name }), name: device.name })),
+    {
+      name: 'This browser',
+      items: microphone.refused
+        ? []
+        : devices.map((device) => ({ id: JSON.stringify({ browser: device.id }), name: device.name })),
+    },
+    {
+      name: 'The server listens to',
+      items: sources.sources.map(({ id, name }) => ({ id: JSON.stringify({ source: id }), name: name ?? id })),
+    },
+    {
+      name: 'The server could listen to',
+      items: sources.devices.map(({ name }) => ({ id: JSON.stringify({ device: name }), name })),
+    },
   ]
 }
 
-function options(select, wanted) {
-  const key = JSON.stringify(wanted)
+function options(select, groups) {
+  const key = JSON.stringify(groups)
   if (select.dataset.key === key) return
   select.dataset.key = key
   const chosen = select.value
-  select.replaceChildren(...wanted.map(({ id, name }) => new Option(name, id)))
-  if (wanted.some(({ id }) => id === chosen)) select.value = chosen
-}
-
-function press(button, listening) {
-  button.setAttribute('aria-pressed', listening)
-  put(button, listening ? 'Stop' : 'Listen')
+  select.replaceChildren(
+    ...groups
+      .filter(({ items }) => items.length > 0)
+      .map(({ name, items }) => {
+        const group = document.createElement('optgroup')
+        group.label = name
+        group.append(...items.map((item) => new Option(item.name, item.id)))
+        return group
+      }),
+  )
+  if (groups.some(({ items }) => items.some(({ id }) => id === chosen))) select.value = chosen
 }
 
 function put(element, text) {

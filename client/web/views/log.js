@@ -1,8 +1,8 @@
 // The list of events, newest first: when, which, how long, how sure. Knows events; nothing of lanes or clocks.
 
 import { isOpen, toJson } from '../eventlog.js'
+import { csv, download } from '../exports.js'
 import { duration, percent, position, timeOfDay, words } from '../format.js'
-import { eventsShown } from '../state.js'
 
 const ROWS = 100 // shown; the copy and the download hold all that are kept
 
@@ -22,7 +22,7 @@ export function moment(event) {
 export function mount(root, { onClear, onNotice }) {
   const list = root.querySelector('.log-list')
   const empty = root.querySelector('.log-empty')
-  const buttons = ['#copy', '#download', '#clear'].map((id) => root.querySelector(id))
+  const buttons = ['#copy', '#download', '#csv', '#clear'].map((id) => root.querySelector(id))
   const rows = new Map() // event id -> {row, event}
   let events = []
   let families = new Map()
@@ -36,8 +36,9 @@ export function mount(root, { onClear, onNotice }) {
       onNotice('This browser does not let the page write to the clipboard. Use Download.')
     }
   })
-  buttons[1].addEventListener('click', () => download(toJson(events)))
-  buttons[2].addEventListener('click', onClear)
+  buttons[1].addEventListener('click', () => download(toJson(events), named('json'), 'application/json'))
+  buttons[2].addEventListener('click', () => download(csv([...events].reverse()), named('csv'), 'text/csv'))
+  buttons[3].addEventListener('click', onClear)
 
   function draw(event) {
     const row = document.createElement('li')
@@ -67,7 +68,7 @@ export function mount(root, { onClear, onNotice }) {
 
   return {
     update(state) {
-      const all = eventsShown(state)
+      const all = state.events
       if (all === events && model === state.model) return
       if (model !== state.model) {
         model = state.model
@@ -96,15 +97,10 @@ export function mount(root, { onClear, onNotice }) {
       }
       empty.hidden = events.length > 0
       for (const button of buttons) button.disabled = events.length === 0
-      buttons[2].hidden = state.input === 'file' // a file's events are its own
     },
   }
 }
 
-function download(text) {
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(new Blob([text], { type: 'application/json' }))
-  link.download = `spiccato-events-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.json`
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000)
+function named(extension) {
+  return `spiccato-events-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.${extension}`
 }

@@ -8,29 +8,14 @@ const MUTED_MS = 4000 // real rooms are never silent for so long
 
 /** The sentence that stands there while nothing sounds. */
 export function quiet(state) {
-  if (state.input === 'file') return quietFile(state)
   const { phase } = state.link
   if (state.input === 'microphone' && state.microphone.phase === 'asking')
     return 'Waiting for your leave to use the microphone …'
-  if (state.input === 'server' && !canServe(state.sources)) return 'The server has no microphone to listen with.'
   if (!isListening(state)) return 'Press Listen and play something.'
   if (phase === 'waiting' || phase === 'connecting') return 'No connection: nothing is heard.'
   if (!state.level) return 'Waiting for sound …'
   if (state.level.silentMs > MUTED_MS) return 'Digital silence: is the microphone muted?'
   return 'Listening.'
-}
-
-function canServe({ devices, sources }) {
-  return devices.length + sources.length > 0
-}
-
-function quietFile({ upload, player }) {
-  if (upload.phase === 'idle') return 'Choose a recording to see what plays in it.'
-  if (upload.phase === 'sending') return 'Sending the file …'
-  if (upload.phase === 'hearing') return 'Hearing it …'
-  if (upload.phase === 'failed') return 'The file could not be heard.'
-  if (upload.events.length === 0) return 'Nothing in this file was named.'
-  return player.playing ? 'Nothing that it knows, just now.' : 'Press Play to see each name as it sounds.'
 }
 
 export function mount(root) {
@@ -68,8 +53,7 @@ export function mount(root) {
         const begun = !items.has(label)
         if (begun) add(label, labels[index]?.family ?? '')
         if (begun || rescore) {
-          const score = state.input === 'file' ? event.peak : (history?.scoreNow(index) ?? event.score)
-          put(items.get(label).score, percent(score))
+          put(items.get(label).score, percent(history?.scoreNow(index) ?? event.score))
         }
       }
       root.dataset.crowd = now.length < 4 ? 'few' : now.length < 7 ? 'some' : 'many'

@@ -1,0 +1,141 @@
+"""The page's other places in real Chromium: files, and the server's sources."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import Open, colours, finals, sounding
+from tests.live_server import LiveServer, live_server
+from tests.virtual_mic import VirtualMic
+
+
+def test_a_file_becomes_a_timeline_that_plays(server: LiveServer, open_page: Open, tones: Path) -> None:
+    page = open_page(server, place="/#files", ready=".drop-text")
+    expect(page.locator(".drop-text")).to_contain_text("WAV, FLAC, OGG, MP3 and M4A")
+    page.set_input_files("#file", tones)
+    expect(page.locator("#timeline .lane")).to_have_count(2)
+    told = httpx.post(f"{server.url}/v1/classify", content=tones.read_bytes()).json()
+    expect(page.locator("#timeline .bars i")).to_have_count(len(finals(told["events"])))
+    expect(page.locator(".file-position")).to_have_text("0:00.0 of 0:03.5")
+    expect(page.locator(".file-wave")).to_be_visible()
+    assert colours(page, ".file-wave") > 1
+    assert colours(page, ".file-spectrum") > 20
+    page.locator(".play").click()
+    for label in ("low", "high"):
+        expect(page.locator(".file-now")).to_have_text(label)
+        expect(page.locator(f'#timeline .lane[data-label="{label}"]')).to_have_attribute("data-on", "true")
+
+
+def test_a_file_is_zoomed_and_moved_in_with_the_keyboard(server: LiveServer, open_page: Open, tones: Path) -> None:
+    page = open_page(server)
+    page.set_input_files("#file", tones)
+    seek = page.get_by_label("Position in the file")
+    expect(seek).to_be_visible()
+    ticks = page.locator("#timeline .ticks span")
+    expect(ticks.last).to_have_text("0:03.5")
+    seek.focus()
+    page.keyboard.press("+")
+    expect(ticks.last).to_have_text("0:01.6")
+    page.keyboard.press("-")
+    expect(ticks.last).to_have_text("0:03.5")
+    page.keyboard.press("End")
+    expect(page.locator(".file-position")).to_have_text("0:03.5 of 0:03.5")
+    page.locator(".closer").press("Enter")
+    expect(ticks.first).to_have_text("0:01.8")
+
+
+def test_many_files_are_heard_one_after_the_other(
+    server: LiveServer, open_page: Open, tones: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "letter.txt"
+    text.write_text("Dear orchestra, please play louder.\n" * 20)
+    page = open_page(server, expect_complaint="Failed to load resource")
+    page.set_input_files("#file", [text, tones, tones])
+    rows = page.locator(".shelf li")
+    expect(rows).to_have_count(3)
+    told = httpx.post(f"{server.url}/v1/classify", files={"file": ("letter.txt", text.read_bytes())}).json()
+    expect(rows.nth(0)).to_contain_text(told["error"]["message"])
+    for row in (rows.nth(1), rows.nth(2)):
+        expect(row).to_contain_text("3.5 s: ")
+    rows.nth(2).get_by_role("button").first.click()
+    expect(rows.nth(2).get_by_role("button").first).to_have_attribute("aria-current", "true")
+    page.get_by_role("button", name="Remove tones.wav").last.click()
+    expect(rows).to_have_count(2)
+
+
+def test_a_file_is_taken_out_in_every_form_as_the_service_writes_it(
+    server: LiveServer, open_page: Open, tones: Path
+) -> None:
+    page = open_page(server)
+    page.set_input_files("#file", tones)
+    expect(page.locator("#timeline .lane")).to_have_count(2)
+
+    def both(name: str) -> tuple[str, str]:
+        with page.expect_download() as download:
+            page.locator("#timeline").get_by_role("button", name=name).click()
+        path = Path(download.value.path())
+        answer = httpx.post(
+            f"{server.url}/v1/classify?format={name.lower()}", files={"file": ("tones.wav", tones.read_bytes())}
+        )
+        return path.read_text(), answer.text
+
+    ours, theirs = both("Audacity")
+    assert ours == theirs
+    for table in zip(*(csv.DictReader(io.StringIO(text)) for text in both("CSV")), strict=True):
+        numbers = [[float(row[k]) for k in ("onset_ms", "offset_ms", "score", "peak", "threshold")] for row in table]
+        assert numbers[0] == numbers[1]
+        assert table[0].keys() == table[1].keys()
+        assert [table[0][k] for k in ("label", "reason", "model")] == [
+            table[1][k] for k in ("label", "reason", "model")
+        ]
+    ours, theirs = both("JAMS")
+    assert json.loads(ours) == json.loads(theirs)
+    ours, theirs = both("JSON")
+    assert finals(json.loads(ours)["events"]) == finals(json.loads(theirs)["events"])
+
+
+def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
+    toy_path: Path, open_page: Open, virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch, tones: Path
+) -> None:
+    virtual_mic.into(monkeypatch)
+    with live_server(model=toy_path) as server:
+        page = open_page(server, place="/#sources", ready=".sources form")
+        page.get_by_label("Microphone").select_option(label="pulse")
+        page.get_by_label("Name", exact=True).fill("Stage left")
+        page.get_by_role("button", name="Add").click()
+        card = page.locator(".sources li")
+        expect(card).to_contain_text("pulse")
+        card.get_by_role("button", name="Follow").click()
+        expect(page.locator(".meter-value")).not_to_have_text("no sound yet")
+        playing = virtual_mic.play(tones)
+        sounding(page, "low")
+        sounding(page, "high")
+        assert colours(page, "#live .samples canvas") > 1
+        assert playing.wait(20) == 0
+        page.locator('.places a[href="#sources"]').click()
+        card.get_by_label("Name of").fill("Stage right")
+        page.keyboard.press("Enter")
+        card.get_by_role("button", name="Mute").click()
+        expect(card).to_contain_text("muted")
+        (source,) = httpx.get(f"{server.url}/v1/sources").json()["sources"]
+        assert (source["name"], source["muted"]) == ("Stage right", True)
+        card.get_by_role("button", name="Remove").click()
+        expect(card).to_have_count(0)
+        assert httpx.get(f"{server.url}/v1/sources").json()["sources"] == []
+
+
+def test_a_server_without_microphones_says_why(server: LiveServer, open_page: Open) -> None:
+    sentence = "PortAudio is not installed: apt-get install libportaudio2"
+    answer = {"sources": [], "devices": [], "problem": {"code": "no_portaudio", "message": sentence}}
+    page = open_page(
+        server,
+        place="/#sources",
+        ready=".sources form",
+        prepare=lambda page: page.route("**/v1/sources", lambda route: route.fulfill(json=answer)),
+    )
+    expect(page.locator(".sources-problem")).to_contain_text(sentence)
