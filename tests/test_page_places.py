@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Open, colours, finals, sounding
+from tests.browser import Open, colours, finals, listen, sounding, stopped
 from tests.live_server import LiveServer, live_server
 from tests.virtual_mic import VirtualMic
 
@@ -97,6 +97,45 @@ def test_a_file_is_taken_out_in_every_form_as_the_service_writes_it(
     assert json.loads(ours) == json.loads(theirs)
     ours, theirs = both("JSON")
     assert finals(json.loads(ours)["events"]) == finals(json.loads(theirs)["events"])
+
+
+def test_what_was_heard_is_found_again_played_corrected_and_taken_out(
+    toy_path: Path, open_page: Open, tmp_path: Path
+) -> None:
+    with live_server(
+        model=toy_path, history=str(tmp_path / "history.sqlite"), clips="all", clips_dir=tmp_path / "clips"
+    ) as server:
+        page = open_page(server)
+        listen(page)
+        sounding(page, "low")
+        sounding(page, "high")
+        expect(page.locator('.log-list [data-label="high"][data-phase="offset"]').first).to_be_visible()
+        stopped(page)
+        page.locator('.places a[href="#then"]').click()
+        rows = page.locator(".then-list li")
+        expect(rows).not_to_have_count(0)
+        stored = httpx.get(f"{server.url}/v1/history").json()["events"]
+        expect(rows).to_have_count(len(stored))
+        expect(page.locator(".glance tr")).to_have_count(3)  # hours, low, high
+
+        page.locator(".then-label").select_option("low")
+        expect(rows).to_have_count(len([event for event in stored if event["label"] == "low"]))
+        rows.first.get_by_role("button").press("Enter")
+        expect(page.locator(".then-spectrum")).to_be_visible()
+        assert colours(page, ".then-spectrum") > 20
+        expect(page.locator(".then-open audio")).to_be_visible()
+        assert page.locator(".then-right").input_value() == ""
+        page.locator(".then-right").select_option("high")
+        expect(rows.first).to_contain_text("really high")
+        corrected = httpx.get(f"{server.url}/v1/history?corrected=true").json()["events"]
+        assert [event["correction"]["label"] for event in corrected] == ["high"]
+
+        with page.expect_download() as download:
+            page.locator(".then .exports").get_by_role("button", name="CSV").click()
+        table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+        assert {row["label"] for row in table} == {"low"}
+        page.get_by_role("button", name="The day before").click()
+        expect(page.locator(".then-problem")).to_contain_text("Nothing was named")
 
 
 def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(

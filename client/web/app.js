@@ -11,6 +11,7 @@ import { FrameError, decode } from './frames.js'
 import { History } from './history.js'
 import { Listening } from './listening.js'
 import * as microphone from './microphone.js'
+import { Past, dayAfter } from './past.js'
 import { Player } from './player.js'
 import * as service from './service.js'
 import { INITIAL, detectOf, isListening, reduce, rulesOf } from './state.js'
@@ -32,6 +33,7 @@ import * as sourcesView from './views/sources.js'
 import * as spectrogram from './views/spectrogram.js'
 import * as stage from './views/stage.js'
 import * as status from './views/status.js'
+import * as then from './views/then.js'
 import * as timeline from './views/timeline.js'
 import * as wave from './views/wave.js'
 
@@ -39,6 +41,7 @@ const WINDOW_S = 10 // what the pictures show
 const SPARE_S = 1 // that they remember beyond it
 const TICK_MS = 120 // how often figures change: faster cannot be read
 const FOLDS = 'spiccato.folded'
+const EXTENSIONS = { audacity: 'txt' }
 const PLACES = ['now', 'then', 'files', 'sources']
 
 const $ = (selector) => document.querySelector(selector)
@@ -151,6 +154,7 @@ function arrive() {
   const place = location.hash.slice(1) || 'now'
   dispatch({ type: 'place', place: PLACES.includes(place) ? place : 'now' })
   if (place === 'sources') following.look()
+  if (place === 'then') past.look({})
 }
 
 async function greet() {
@@ -186,7 +190,19 @@ function folded() {
   return matchMedia('(max-width: 600px)').matches ? ['samples', 'envelope', 'spikes'] : []
 }
 
-const player = new Player($('audio'), dispatch)
+const player = new Player($('#player'), dispatch)
+const past = new Past({ view: () => state.then, dispatch, onSound: (id, sound, blob) => pastView.sound(sound, blob) })
+const pastView = then.mount($('.then'), {
+  onLook: (change) => past.look(change),
+  onStep: (days) => past.look({ day: dayAfter(state.then.day, days), hour: null }),
+  onMore: () => past.more(),
+  onOpen: (id) => past.open(id),
+  onCorrect: (label) => past.correct(state.then.open, label),
+  onExport: async (format) => {
+    const blob = await past.export(format)
+    if (blob) download(blob, `spiccato-${state.then.day}.${EXTENSIONS[format] ?? format}`, blob.type)
+  },
+})
 const listening = new Listening({ dispatch, onFrames, detect: () => detectOf(state) })
 const following = new Following({ dispatch, onFrames })
 const files = new Files({ dispatch, onSound: () => opened.paint() })
@@ -228,6 +244,7 @@ const views = [
   marks.mount($('.marks')),
   shelf.mount($('.shelf'), { onFiles, onOpen, onRemove: (id) => files.remove(id) }),
   opened,
+  pastView,
   sourcesView.mount($('.sources'), {
     onAdd: (spec) => following.add(spec),
     onChange: (id, patch) => following.change(id, patch),

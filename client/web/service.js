@@ -15,17 +15,32 @@ export const changeSource = (id, patch) =>
   request(`v1/sources/${encodeURIComponent(id)}`, { method: 'PATCH', body: patch })
 export const removeSource = (id) => request(`v1/sources/${encodeURIComponent(id)}`, { method: 'DELETE' })
 
-async function request(path, { method = 'GET', body } = {}) {
-  let response
+export const history = (query) => request(`v1/history?${query}`)
+export const summary = (query) => request(`v1/history/summary?${query}`)
+export const correct = (id, label) => request(`v1/history/${id}/correction`, { method: 'POST', body: { label } })
+export const clip = (id) => blob(`v1/clips/${id}.flac`)
+export const exported = (query) => blob(`v1/history?${query}`)
+
+async function blob(path) {
+  const response = await asked(path, { headers: access.headers() })
+  if (!response.ok) answer(response.status, await response.text())
+  return response.blob()
+}
+
+async function asked(path, options) {
   try {
-    response = await fetch(path, {
-      method,
-      headers: { ...(body && { 'Content-Type': 'application/json' }), ...access.headers() },
-      body: body && JSON.stringify(body),
-    })
+    return await fetch(path, options)
   } catch {
     throw new ServiceError('The server does not answer.')
   }
+}
+
+async function request(path, { method = 'GET', body } = {}) {
+  const response = await asked(path, {
+    method,
+    headers: { ...(body && { 'Content-Type': 'application/json' }), ...access.headers() },
+    body: body && JSON.stringify(body),
+  })
   if (response.status === 204) return null
   return answer(response.status, await response.text())
 }

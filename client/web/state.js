@@ -2,7 +2,7 @@
 // socket, no clock; a message that needs a time carries `at`, in milliseconds.
 //
 // Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `access`, `place`, `input`,
-// `link`, `microphone`, `sources`, `files`, `file`, `file_open`, `file_removed`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`,
+// `link`, `microphone`, `sources`, `files`, `file`, `file_open`, `file_removed`, `then`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`,
 // `scale`, `fold`, `wish`, `asked`.
 
 import { abandon, merge, sounding } from './eventlog.js'
@@ -46,6 +46,18 @@ export const INITIAL = {
   sources: { sources: [], devices: [], problem: null, following: null, ours: false }, // ours: opened by this page
   files: [], // [{id, name, size, phase: waiting | sending | hearing | done | failed, share, events, summary, problem}]
   file: null, // id of the one that is open
+  then: {
+    day: null, // YYYY-MM-DD in the reader's zone
+    label: '', // filters: '' is all
+    source: '',
+    hour: null, // of the day; null: the whole day
+    glance: null, // the answer of v1/history/summary for the day
+    events: [], // of v1/history, the newest first
+    next: null, // cursor of the following page
+    open: null, // id of the event that is looked at
+    loading: false,
+    problem: null,
+  },
   player: { playing: false, positionMs: 0, problem: null },
   events: [],
   clips: 0, // level messages with clipped samples since the mark was last cleared
@@ -96,6 +108,7 @@ const HANDLERS = {
     files: state.files.filter((file) => file.id !== id),
     file: state.file === id ? null : state.file,
   }),
+  then: (state, { type, ...change }) => ({ ...state, then: { ...state.then, ...change } }),
   player: (state, { type, ...change }) => ({ ...state, player: { ...state.player, ...change } }),
   notice: (state, { text }) => ({ ...state, notice: { text } }),
   dismiss: (state) => ({ ...state, notice: null }),

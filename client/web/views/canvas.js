@@ -19,6 +19,10 @@ export function colour(element, property) {
   return getComputedStyle(element).getPropertyValue(property).trim()
 }
 
+export function isLight() {
+  return matchMedia('(prefers-color-scheme: light)').matches
+}
+
 /** Call `change` when the reader's colour scheme changes. */
 export function onScheme(change) {
   matchMedia('(prefers-color-scheme: light)').addEventListener('change', change)

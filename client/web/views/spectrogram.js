@@ -2,7 +2,7 @@
 // or a linear spectrum. Knows levels; nothing of labels.
 
 import { hertz } from '../format.js'
-import { colour } from './canvas.js'
+import { colour, isLight } from './canvas.js'
 import { axisMarks, heat } from './heat.js'
 import { Plot } from './plot.js'
 import { Reel } from './reel.js'
@@ -41,7 +41,7 @@ export function mount(root, { again, onScale }) {
       if (scene.history && reel.rows) reel.show(context, scene.history, scene.head, scene.frames, width, height)
     },
     () => {
-      colours = heat(matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark')
+      colours = heat(isLight() ? 'light' : 'dark')
       ground = colour(root, '--ground')
       reel.stale()
     },

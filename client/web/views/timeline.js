@@ -4,9 +4,7 @@
 import { byLabel, soundingAt } from '../eventlog.js'
 import { FORMS } from '../exports.js'
 import { duration, list as listed, position, words } from '../format.js'
-import { binsOf } from '../sound.js'
-import { colour, onScheme, sharp } from './canvas.js'
-import { heat } from './heat.js'
+import { Soundprint } from './soundprint.js'
 import { marks } from './ticks.js'
 
 const LEAST_MS = 100 // shown at the closest
@@ -24,16 +22,13 @@ export function mount(root, { soundOf, onSeek, onPlay, onExport }) {
   const part = (selector) => root.querySelector(selector)
   const [name, where, now] = ['.file-name', '.file-position', '.file-now'].map(part)
   const [seek, ticks, tracks, list, cursor, play] = ['.seek', '.ticks', '.tracks', '.lanes', '.cursor', '.play'].map(part)
-  const canvases = { wave: part('.file-wave'), spectrum: part('.file-spectrum') }
+  const print = new Soundprint(part('.file-wave'), part('.file-spectrum'))
   let shown = null // the file that stands
   let model = null
   let rows = new Map()
   let totalMs = 1
   let piece = [0, 1] // ms, shown
   let scale = 'mel'
-  let ink = {}
-  const contexts = Object.fromEntries(Object.entries(canvases).map(([key, canvas]) => [key, sharp(canvas, paint)]))
-  onScheme(paint)
 
   play.addEventListener('click', onPlay)
   seek.addEventListener('input', () => onSeek(Number(seek.value)))
@@ -101,45 +96,7 @@ export function mount(root, { soundOf, onSeek, onPlay, onExport }) {
   }
 
   function paint() {
-    const sound = shown && soundOf(shown.id)
-    ink = { ground: colour(root, '--ground'), wave: colour(root, '--wave') }
-    for (const [key, canvas] of Object.entries(canvases)) {
-      canvas.parentElement.hidden = !sound
-      contexts[key].fillStyle = ink.ground
-      contexts[key].fillRect(0, 0, canvas.width, canvas.height)
-    }
-    if (!sound) return
-    paintWave(sound, contexts.wave, canvases.wave)
-    paintSpectrum(sound, contexts.spectrum, canvases.spectrum)
-  }
-
-  function paintWave(sound, context, { width, height }) {
-    const [from, to] = piece
-    context.fillStyle = ink.wave
-    for (let x = 0; x < width; x++) {
-      const at = (share) => from + (share * (to - from)) / width
-      const [least, most] = sound.extremes(at(x), at(x + 1))
-      const top = (height / 2) * (1 - most)
-      context.fillRect(x, top, 1, Math.max(1, (height / 2) * (1 - least) - top))
-    }
-  }
-
-  function paintSpectrum(sound, context, { width, height }) {
-    const [from, to] = piece
-    const colours = heat(matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark')
-    const image = context.createImageData(width, height)
-    const pixels = new Uint32Array(image.data.buffer)
-    const levels = new Float32Array(256)
-    const bins = binsOf(height, scale)
-    for (let x = 0; x < width; x++) {
-      sound.levels(from + ((x + 0.5) * (to - from)) / width, levels)
-      for (let row = 0; row < height; row++) {
-        let level = 0
-        for (let bin = bins[row][0]; bin <= bins[row][1]; bin++) level = Math.max(level, levels[bin])
-        pixels[(height - 1 - row) * width + x] = colours[Math.round(level)]
-      }
-    }
-    context.putImageData(image, 0, 0)
+    print.show(shown && soundOf(shown.id), piece, scale)
   }
 
   function build({ events, summary, name: title }, families) {
