@@ -105,7 +105,7 @@ def open_page(launch: Callable[..., Browser], tones: Path) -> Iterator[Open]:
     with stack:
         yield opened
     unexpected = [line for line in complaints if not any(re.search(pattern, line) for pattern in expected)]
-    assert unexpected == []
+    assert not unexpected, unexpected
 
 
 def _told(message: ConsoleMessage) -> str:

@@ -50,13 +50,18 @@ export class Link {
 
   /** Send audio. Returns false where it could not go: no connection, or one that does not keep up. */
   audio(buffer) {
-    if (this.phase !== 'live' || this.resuming || this.socket.bufferedAmount > this.queueBytes) return false
+    if (!this.#isOpen() || this.resuming || this.socket.bufferedAmount > this.queueBytes) return false
     this.socket.send(buffer)
     return true
   }
 
   send(message) {
-    if (this.phase === 'live') this.socket.send(JSON.stringify(message))
+    if (this.#isOpen()) this.socket.send(JSON.stringify(message))
+  }
+
+  /** It may be closing already, before the close is known here. */
+  #isOpen() {
+    return this.phase === 'live' && this.socket.readyState === WebSocket.OPEN
   }
 
   /** End the stream in order: `stop`, the last events, the summary. `hello` streams have one; others just close. */
