@@ -21,6 +21,7 @@ from server.commands import shown
 from server.errors import Code, Refusal
 from server.headers import AnswerHeaders
 from server.origin import SameOrigin
+from server.outputs import outputs
 from server.past import rest as past
 from server.service import Service
 from server.settings import ROOT, Settings
@@ -40,12 +41,14 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.open()
+        await service.outputs.apply(settings.outputs)
         warming = asyncio.create_task(service.warm())
         warming.add_done_callback(_warmed)
         watching = asyncio.create_task(service.metrics.watch_the_loop())
         yield
         watching.cancel()
         await asyncio.wait({warming})
+        await service.outputs.close()
         await asyncio.to_thread(service.close)
 
     app = FastAPI(title="Spiccato", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -65,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(upload.router)
     app.include_router(past.router)
     app.include_router(info.router)
+    app.include_router(outputs.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.mount("/", GZipMiddleware(Page(directory=ROOT / "client" / "web", html=True)))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from engine.weights import Model
 from server.detect import Mistaken, tuned
 from server.mistakes import Mistake
+from server.outputs import fits as outputs
 from server.past import HistoryError
 from server.past.history import database
 from server.settings import Settings
@@ -26,7 +27,7 @@ def check(settings: Settings, model: Model) -> None:
 
 def mistakes(settings: Settings, model: Model) -> list[Mistake]:
     """`model` is the one of the file, before its thresholds were changed."""
-    return [*_thresholds(settings, model), *_history(settings)]
+    return [*_thresholds(settings, model), *_history(settings), *outputs.mistakes(settings.outputs, model)]
 
 
 def _thresholds(settings: Settings, model: Model) -> Iterator[Mistake]:

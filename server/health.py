@@ -42,6 +42,7 @@ def _checks(service: Service) -> list[dict[str, Any]]:
         _check("event_loop", lag_s < STUCK_S, f"it came at most {lag_s * 1000:.0f} ms late lately"),
         _check("draining", not service.draining, "the server stops" if service.draining else "it is not about to stop"),
         _check("history", history is None or history.is_well, _history(service), required=False),
+        _check("outputs", not _troubled(service), _outputs(service), required=False),
     ]
 
 
@@ -64,6 +65,15 @@ def _history(service: Service) -> str:
     if history.clips.problem is not None:
         return f"clips cannot be written: {history.clips.problem}"
     return "it is written" if history.writer.open else "it is being opened"
+
+
+def _outputs(service: Service) -> str:
+    return "; ".join(_troubled(service)) or f"{len(service.outputs.told())} are well"
+
+
+def _troubled(service: Service) -> list[str]:
+    told = service.outputs.told()
+    return [f"{one['name']}: {one['state']}: {one['detail']}" for one in told if one["state"] != "ok"]
 
 
 def _check(name: str, ok: bool, reason: str, required: bool = True) -> dict[str, Any]:

@@ -122,6 +122,7 @@ class Hub:
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()  # published, by phase
         self._taps: list[Tap] = []
+        self._score_taps: list[Tap] = []
         self._subscribers: set[Subscriber] = set()
         self._known: dict[str, Known] = {}  # by source
         self._nobody = asyncio.Event()  # set when the last subscriber has gone
@@ -157,18 +158,22 @@ class Hub:
             self._nobody.clear()
             await self._nobody.wait()
 
-    def tap(self, tap: Tap) -> None:
+    def tap(self, tap: Tap, scores: Tap | None = None) -> None:
         """From now on `tap(source, message)` is called with every message that is no telemetry, of the server's own
         sources and of live sessions alike: `started`, `event` (each phase), `gap`, `source`, `summary`, ...
+
+        `scores` is called with what the server's own sources say of all labels, ten times a second.
 
         On the event loop, in the order of each session; it returns at once, changes nothing in the message, keeps its
         own bounds. What it raises is logged and harms nobody. History and outputs (MQTT, webhooks, ...) hear by this.
         """
         self._taps.append(tap)
+        if scores is not None:
+            self._score_taps.append(scores)
 
     def tell(self, source: str, message: Message) -> None:
         """One message of a source or of a live session, to the taps."""
-        for tap in self._taps:
+        for tap in self._score_taps if message["type"] == "scores" else self._taps:
             try:
                 tap(source, message)
             except Exception:
@@ -179,7 +184,7 @@ class Hub:
         published = self._published(source, out)
         if isinstance(out, dict) and isinstance(published.data, str):
             self._learn(source, out, published.data)
-            if out["type"] not in TELEMETRY:
+            if out["type"] == "scores" or out["type"] not in TELEMETRY:
                 self.tell(source, out)
         if published.number is not None:
             self._keep(published)
@@ -212,6 +217,11 @@ class Hub:
         self._kept_bytes += len(published.data)
         while len(self._kept) > REPLAY_MESSAGES or self._kept_bytes > REPLAY_BYTES:
             self._kept_bytes -= len(self._kept.popleft().data)
+
+    def case(self) -> list[tuple[str, Message]]:
+        """What is the case with the server's own sources, as (source, message): states and open onsets."""
+        texts = [(name, text) for name, known in self._known.items() for text in (known.state, *known.onsets.values())]
+        return [(name, json.loads(text)) for name, text in texts if text is not None]
 
     def _case(self, subscriber: Subscriber) -> list[Published]:
         """What is the case now."""

@@ -1,14 +1,14 @@
 """GET /metrics: the service in numbers, for Prometheus. Knows what to count and how it is called; counts little itself.
 
 Everything is read when it is asked for: a chunk of sound pays for its own meter only. Labels have few values (phases,
-causes, error codes), never names that somebody outside can choose, so the number of series is bounded.
+causes, error codes, the settings' outputs), never names that somebody outside can choose: their number is bounded.
 """
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -43,6 +43,7 @@ class Metrics:
         self.refused: Counter[str] = Counter()  # by error code: sessions, requests, connections
         self.uploads: Counter[str] = Counter()  # by outcome: `ok` or an error code
         self.states: Counter[str] = Counter()  # of the server's own microphones, when it was last asked
+        self.outputs: list[dict[str, Any]] = []  # what was told of them then
         self.lag = Histogram(LAG_S)  # s by which the event loop came late
         self.worst_lag_s = 0.0  # of the last few seconds
         self.registry = CollectorRegistry()
@@ -103,6 +104,15 @@ class Told(Collector):
         for state in get_args(State):
             sources.add_metric([state], metrics.states[state])
         yield sources
+        up = GaugeMetricFamily("spiccato_output_up", "1: the output works", labels=["output"])
+        waiting = GaugeMetricFamily("spiccato_output_waiting", "Messages that wait", labels=["output"])
+        done = CounterMetricFamily("spiccato_output_messages", "Messages by outcome", labels=["output", "outcome"])
+        for output in metrics.outputs:
+            up.add_metric([output["name"]], float(output["state"] == "ok"))
+            waiting.add_metric([output["name"]], output["waiting"])
+            for outcome in ("sent", "dropped", "failed"):
+                done.add_metric([output["name"], outcome], output[outcome])
+        yield from (up, waiting, done)
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:
@@ -128,5 +138,6 @@ def _histogram(name: str, told: str, histogram: Histogram) -> Metric:
 async def metrics(request: Request) -> Response:
     service: Service = request.app.state.service
     service.metrics.states = Counter(source["state"] for source in service.sources.told())
+    service.metrics.outputs = service.outputs.told()
     text = await run_in_threadpool(generate_latest, service.metrics.registry)  # the loop has better to do
     return Response(text, media_type=CONTENT_TYPE_LATEST)

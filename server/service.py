@@ -16,6 +16,7 @@ from server.errors import Code, Refusal
 from server.fits import check
 from server.hub import Hub
 from server.metrics import Metrics
+from server.outputs.outputs import Outputs
 from server.past.history import History
 from server.protocol import Limits
 from server.sessions import Sessions
@@ -50,6 +51,7 @@ class Service:
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
         self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session)
         self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file, of_source)
+        self.outputs = Outputs(self.model, self.hub)
         self.metrics = Metrics(self)
 
     @property
@@ -82,6 +84,7 @@ class Service:
                 await self.sources.close()
                 await self.hub.close()
                 await self.sessions.drain()
+                await self.outputs.close()
         except TimeoutError:
             log.warning("drain unfinished=%d after_s=%g", len(self.sessions), DRAIN_S)
 

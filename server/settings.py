@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server import commands
+from server.outputs.config import Output
 from server.protocol import Limits
 from server.source_spec import MAX_SOURCES, AnySpec, MicrophoneSpec, together
 
@@ -73,6 +74,9 @@ class Settings(BaseSettings):
 
     thresholds: dict[str, Thresholds] = Field(
         default={}, max_length=1_000, description="of labels, in place of the model's: `on` and `off`, as scores"
+    )
+    outputs: tuple[Output, ...] = Field(
+        default=(), max_length=32, description="the ways out: MQTT, webhooks, OSC, MIDI, commands"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="how much the log tells"

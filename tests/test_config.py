@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,8 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from server import config
+from engine.weights import Model
+from server import config, fits
 from server.config import Config, ConfigError, load
+from server.outputs.config import Command, Midi, Mqtt, Osc, Rule, Webhook
 from server.settings import Settings
 from tests.conftest import ROOT
 
@@ -208,3 +211,122 @@ def test_the_schema_takes_what_the_service_takes() -> None:
     valid.validate({"port": 1, "thresholds": {"low": {"on": 0.5}}, "token_file": "tokens"})
     for bad in ({"prot": 1}, {"port": 70_000}, {"thresholds": {"low": {"onn": 0.5}}}):
         assert not valid.is_valid(bad), bad
+
+
+# --- outputs ---
+
+
+def test_every_mistake_in_outputs_is_told_with_its_line(toy_path: Path) -> None:
+    file = written(f"""\
+model = "{toy_path}"
+[[outputs]]
+kind = "osc"
+port = 9000
+rule = {{labels = ["low", "horn"], families = ["brass"]}}
+
+[[outputs]]
+kind = "mqtt"
+host = "broker"
+user = "ear"
+password = {{file = "password"}}
+
+[[outputs]]
+kind = "osc"
+port = 9001
+
+[[outputs]]
+kind = "webhook"
+url = {{env = "HOOK"}}
+headers.X-Api-Key = {{env = "NO_SUCH"}}
+
+[[outputs]]
+kind = "midi"
+first = 127
+numbers.horn = 4
+""")
+    folder = Path.cwd()
+    told = [
+        line.removeprefix("spiccato: spiccato.toml:")
+        for line in run("config", "check", file, status=1).stderr.splitlines()
+    ]
+    assert told == [
+        "5: rule.labels: 'horn' is none of toy@0.0.1's: low, high",
+        "5: rule.families: 'brass' is none of toy@0.0.1's: test",
+        f"11: password: {folder}/password cannot be read: No such file or directory",
+        "13: outputs.2: another output is called 'osc': give this one a name",
+        "19: url: the environment has no HOOK",
+        "20: X-Api-Key: the environment has no NO_SUCH",
+        "24: first=127: 2 labels reach 128, over 127",
+        "25: numbers: 'horn' is none of toy@0.0.1's labels: low, high",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('kind = "smtp"', "3: outputs.0.kind='smtp': it is one of 'mqtt', 'webhook', 'osc', 'midi', 'command'"),
+        ("", "1: outputs.0 has no kind"),
+        ('kind = "osc"', "1: outputs.0 has no port"),
+        ('kind = "osc"\nport = 1\nhots = "x"', "5: outputs.0.hots: there is no such setting; did you mean host?"),
+        ('kind = "mqtt"\nhost = "x"\npassword = "y"', "1: outputs.0: a password needs a user"),
+        ('kind = "mqtt"\nhost = "x"\ntopic = "a/#"', "5: outputs.0.topic='a/#': a topic has no + or #"),
+        ('kind = "mqtt"\nhost = "x"\nca_file = "y"', "1: outputs.0: ca_file and cert_file need tls = true"),
+        ('kind = "mqtt"\nhost = "x"\nrule.on = "onset"', "1: outputs.0: rule.on='onset': this output tells what is on"),
+        ('kind = "webhook"\nurl = "http://x"\nbody.text = "$lable"', "5: outputs.0.body: $lable is no field of an"),
+        ('kind = "webhook"\nurl = {}', '4: outputs.0.url: a secret is "text", {env = "NAME"} or {file = "path"}'),
+        ('kind = "command"\nrun = "echo"', "4: outputs.0.run='echo': input should be a valid tuple"),
+    ],
+)
+def test_outputs_of_the_wrong_form_are_told(lines: str, told: str) -> None:
+    (sentence,) = wrong(f"[[outputs]]\nqueue = 5\n{lines}\n")
+    assert sentence.startswith(f"spiccato.toml:{told}")
+
+
+def test_midi_without_its_packages_names_the_extra(toy: Model, toy_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.outputs.fits.find_spec", lambda name: None)
+    settings = load(written(f'model = "{toy_path}"\n[[outputs]]\nkind = "midi"\n')).settings
+    (mistake,) = fits.mistakes(settings, toy)
+    assert mistake.sentence == "MIDI needs two packages more: pip install 'spiccato[midi]'"
+
+
+def test_secrets_of_outputs_are_not_shown() -> None:
+    told = run(
+        "config",
+        "show",
+        written("""\
+[[outputs]]
+kind = "webhook"
+url = "https://hooks.example/s3cret"
+secret = "s3cret"
+headers = {Authorization = "Bearer s3cret", X-Other = {env = "OTHER"}}
+"""),
+    ).stdout
+    assert "s3cret" not in told
+    assert tomllib.loads(told)["outputs"][0]["headers"]["X-Other"] == {"env": "OTHER"}
+
+
+# --- the documents ---
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"^```toml\n(.+?)^```", (ROOT / "docs" / name).read_text(), re.S | re.M)
+
+
+@pytest.mark.parametrize("text", blocks("operations.md") + blocks("outputs.md"))
+def test_every_configuration_that_the_documents_show_is_right(
+    text: str, orchestra: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in re.findall(r'\{env = "(\w+)"\}', text):
+        monkeypatch.setenv(name, "a-secret")
+    for name in re.findall(r'\{file = "([^"]+)"\}', text):
+        text = text.replace(name, name.rpartition("/")[2])
+        Path(name.rpartition("/")[2]).write_text("a-secret")
+    read = load(written(text))
+    assert fits.mistakes(read.settings, orchestra) == []
+
+
+def test_every_setting_of_every_output_is_documented() -> None:
+    told = (ROOT / "docs" / "outputs.md").read_text()
+    for model in (Rule, Mqtt, Webhook, Osc, Midi, Command):
+        for name in model.model_fields:
+            assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`|^{name} = ", told, re.M), f"{model.__name__}.{name}"

@@ -135,7 +135,7 @@ def checks(server: LiveServer) -> tuple[int, str, dict[str, bool]]:
 
 
 def test_ready_means_that_every_check_is_good(server: LiveServer) -> None:
-    names = ["model", "kernels", "sources", "event_loop", "draining", "history"]
+    names = ["model", "kernels", "sources", "event_loop", "draining", "history", "outputs"]
     assert checks(server) == (200, "ready", dict.fromkeys(names, True))
 
 
