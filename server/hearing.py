@@ -1,7 +1,8 @@
 """Mono samples at the declared rate in, wire events out, on one clock that goes on across gaps.
 
 Holds resampler and engine of one stream and maps the engine's clock to the stream's. Knows nothing of messages,
-sockets, encodings or files. A stretch is audio without a gap; UTC is anchored once in each, and after a stall.
+sockets, encodings or files. A stretch is audio without a gap; UTC is anchored once in each, and after a stall. For what
+a device captures it is corrected for the drift of the device's clock, while no label is open.
 """
 
 import time
@@ -18,6 +19,7 @@ from engine.pipeline import TRACE_FRAMES, Pipeline
 from engine.pool import Pool
 from engine.stream import Memory
 from engine.weights import Model
+from server.drift import Drift
 from server.ingest import Resampler
 from server.protocol import EventBody, SummaryBody
 from server.tally import Tally
@@ -37,6 +39,7 @@ class Hearing:
         settings: LatchSettings | None = None,
         *,
         live: bool = True,
+        captured: bool = False,  # a device takes the sound as it happens: the sample count has to keep step with time
         updates_hz: float = 0.0,  # of open events; 0: none
         pool: Pool | None = None,  # where the stream is heard together with others, without a trace
         monotonic: Callable[[], float] = time.monotonic,
@@ -61,6 +64,8 @@ class Hearing:
         self._base = 0  # clock at the stretch's first sample
         self._anchor_s: float | None = None  # UTC of the sample `_anchor`; None until audio comes (again)
         self._anchor = 0
+        self._drift = Drift(rate_hz) if captured else None
+        self._correction_s = 0.0  # of UTC, once no label is open
         self._open: dict[str, EventBody] = {}  # label to the onset of its open event
         self._updates = Updates(model.labels, updates_hz, model.front_end.hop_s) if updates_hz else None
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # (clock after the chunk, arrival)
@@ -78,6 +83,7 @@ class Hearing:
         if self._anchor_s is None:
             self._anchor_s, self._anchor = self._utc() - samples / self.rate_hz, self.sample
         self.sample += samples
+        self._correct(arrived)
         self._arrivals.append((self.sample, arrived))
 
     def resampled(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,6 +107,21 @@ class Hearing:
             alone.restore(self.pipeline.snapshot())
             self.pipeline = alone
             self.close()
+
+    def _correct(self, arrived: float) -> None:
+        if self._drift is None:
+            return
+        self._correction_s += self._drift.feed(self.sample, arrived)
+        if self._correction_s and not self._open and self._anchor_s is not None:
+            self._anchor_s += self._correction_s
+            self._correction_s = 0.0
+
+    def _lift_anchor(self) -> None:
+        """UTC is read anew with the next audio."""
+        self._anchor_s = None
+        self._correction_s = 0.0
+        if self._drift is not None:
+            self._drift.restart()
 
     def _hear(self, samples: NDArray[np.float32]) -> Iterator[list[EventBody]]:
         block = BLOCK_FRAMES * self.model.front_end.hop_samples
@@ -137,7 +158,7 @@ class Hearing:
         events = self._restart("gap", samples)
         self.lost += samples
         self.gaps += 1
-        self._anchor_s = None
+        self._lift_anchor()
         return events
 
     def mute(self) -> list[EventBody]:
@@ -155,7 +176,7 @@ class Hearing:
 
     def stall(self) -> list[EventBody]:
         """No audio comes, and none is known to be lost: close what is open; UTC is anchored anew when it comes."""
-        self._anchor_s = None
+        self._lift_anchor()
         return self.release("stall")
 
     def finish(self, reason: str) -> list[EventBody]:

@@ -83,6 +83,7 @@ class Stream:
             source.name,
             settings,
             live=source.live,
+            captured=source.captured,
             updates_hz=start.emit.updates_hz,
             pool=None if _looks_back(start.emit) else pool,
             monotonic=monotonic,
