@@ -23,7 +23,7 @@ USER spiccato
 WORKDIR /home/spiccato
 # Generic machine code: the image may run on another CPU than the one that built it.
 ENV NUMBA_CACHE_DIR=/home/spiccato/kernels NUMBA_CPU_NAME=generic PYTHONUNBUFFERED=1
-RUN spiccato warm
+RUN spiccato warm && mkdir -p .local/state/spiccato
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]

@@ -33,6 +33,7 @@ ALLOWED: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/history/"): LISTENERS,
     ("GET", "/v1/history/summary"): LISTENERS,
     ("GET", "/v1/history/sessions"): LISTENERS,
+    ("GET", "/v1/history/corrections.zip"): LISTENERS,
     ("POST", "/v1/history/"): ADMINS,  # corrections
     ("DELETE", "/v1/history"): ADMINS,
     ("DELETE", "/v1/history/"): ADMINS,

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import tempfile
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import httpx
 import jams
 import pytest
+import soundfile
 
 from server.fits import Unfit
 from server.past.records import epoch_ms
@@ -203,6 +206,25 @@ def test_a_correction_is_kept_beside_the_event_and_the_newest_counts(past: LiveS
     assert [e["event_id"] for e in told(past, corrected=True)["events"]] == [event_id]
     table = httpx.get(f"{past.url}/v1/history", params={"format": "csv", "corrected": True}).text
     assert next(csv.DictReader(io.StringIO(table)))["corrected_label"] == "none"
+
+
+def test_corrections_come_as_an_archive_of_recordings(
+    past: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    low, high = (e["event_id"] for e in heard(past))
+    eventually(lambda: len(told(past, clip=True)["events"]) == 2)
+    httpx.post(f"{past.url}/v1/history/{low}/correction", json={"label": "theremin"}).raise_for_status()
+    answer = httpx.get(f"{past.url}/v1/history/corrections.zip")
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("corrections/manifest.csv").decode())))
+        assert [(r["instrument"], r["heard_as"], r["event_id"]) for r in rows] == [("theremin", "low", low)]
+        sound, rate = soundfile.read(io.BytesIO(archive.read(f"corrections/{rows[0]['path']}")))
+    event = told(past, f"/{low}")
+    assert (rate, len(sound)) == (event["sample_rate"], event["offset_sample"] - event["onset_sample"])
+    assert high not in answer.text
+    eventually(lambda: not list(tmp_path.iterdir()))  # nothing of it stays
 
 
 @pytest.mark.parametrize(

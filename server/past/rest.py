@@ -5,6 +5,9 @@ Everything that reads or writes runs in threads. Knows requests; what is asked o
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from shutil import make_archive
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -13,10 +16,11 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from server.errors import Code, Refusal
-from server.past import query
+from server.past import corrected, query
 from server.past.asked import Asked
 from server.past.database import reason
 from server.past.export import FORMS
@@ -106,6 +110,28 @@ async def sessions(
     return {"sessions": found}
 
 
+@router.get("/v1/history/corrections.zip")
+async def corrections(request: Request, wanted: Wanted) -> FileResponse:
+    """What people corrected, and has a clip, as recordings to train and to judge by: `manifest.csv` and FLAC files."""
+    past = _past(request)
+    room = TemporaryDirectory(prefix="spiccato-corrections-", ignore_cleanup_errors=True)
+    only = Filter(**{**vars(wanted), "corrected": True})
+
+    def write() -> str:
+        folder = Path(room.name)
+        corrected.export(past.database, past.clips.root, folder / "corrections", only)
+        return make_archive(str(folder / "all"), "zip", folder, "corrections")
+
+    try:
+        archive = await _done(past, write)
+    except BaseException:
+        room.cleanup()
+        raise
+    return FileResponse(
+        archive, media_type="application/zip", filename="corrections.zip", background=BackgroundTask(room.cleanup)
+    )
+
+
 @router.delete("/v1/history")
 async def deleted(request: Request, wanted: Wanted, all: bool = False) -> dict[str, int]:
     """What was asked for, with its clips and corrections, retracted events too. `all=true` where nothing is asked."""
@@ -135,7 +161,7 @@ async def forgotten(request: Request, event_id: str) -> None:
 
 
 @router.post("/v1/history/{event_id}/correction", status_code=201)
-async def corrected(request: Request, event_id: str, correction: Correction) -> dict[str, Any]:
+async def correct(request: Request, event_id: str, correction: Correction) -> dict[str, Any]:
     """Kept beside the event; the newest one counts."""
     past = _past(request)
 
