@@ -17,6 +17,8 @@ from server.version import VERSION
 from spiccato.config import app as config_app
 from spiccato.config import load
 from spiccato.history import app as history_app
+from spiccato.sources import app as sources_app
+from spiccato.sources import channel_of
 
 app = typer.Typer(
     name="spiccato",
@@ -121,6 +123,13 @@ def serve(
 @app.command()
 def listen(
     device: DeviceOption = None,
+    host_api: Annotated[
+        str | None, typer.Option("--host-api", metavar="NAME", help="Only the devices of this one.")
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="N", help="From 0, or `mix`: all; without it, the driver's own mono.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for a device that is not there yet.")] = False,
     labels: Annotated[
         str | None,
         typer.Option(metavar="A,B,...", help="Only these instruments; without it, all of the model's."),
@@ -142,10 +151,11 @@ def listen(
     **Examples**
 
     - `spiccato listen`
-    - `spiccato listen --device USB --labels violin,cello`
+    - `spiccato listen --device USB --channel 1 --labels violin,cello`
     - `spiccato listen --save take.wav | jq -r 'select(.phase == "onset") | .label'`
     - `spiccato listen --server ws://studio.local:8000`
     """
+    from server.microphone import MicrophoneInput
     from spiccato import listen as listening
     from spiccato.trouble import fail, told
 
@@ -154,7 +164,8 @@ def listen(
             fail("--model is for hearing here; with --server, the server's own model hears")
         wanted = [part.strip() for part in (labels or "").split(",") if part.strip()]
         settings = load(None, model=model).settings
-        listening.run(settings, device=device, labels=wanted, save=save, server=server, as_json=as_json)
+        input = MicrophoneInput(device, host_api, channel_of(channel))
+        listening.run(settings, input, labels=wanted, save=save, server=server, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -305,6 +316,7 @@ app.command()(calibrate)
 app.add_typer(data_app)
 app.add_typer(config_app)
 app.add_typer(history_app)
+app.add_typer(sources_app)
 
 
 def run() -> None:

@@ -19,9 +19,18 @@ def run(as_json: bool) -> None:
         return
     if not found:
         fail("this machine has no audio input: connect a microphone or an audio interface")
-    table = Table("", "", "name", "host API", "channels", "rate", box=None, header_style="dim")
+    table = Table("", "", "name", "host API", "channels", "rate", "id", box=None, header_style="dim")
     for device in found:
         mark = "default" if device["default"] else ""
         rate = f"{device['sample_rate']} Hz"
-        table.add_row(str(device["index"]), mark, device["name"], device["host_api"], str(device["channels"]), rate)
+        row = (
+            str(device["index"]),
+            mark,
+            device["name"],
+            device["host_api"],
+            str(device["channels"]),
+            rate,
+            device["id"],
+        )
+        table.add_row(*row)
     Console(highlight=False).print(table)

@@ -25,11 +25,11 @@ from server import commands as c
 from server import protocol as p
 from server.detect import Mistaken, applied
 from server.hub import TELEMETRY
-from server.microphone import Microphone, MicrophoneInput
-from server.reader import ReadError
+from server.reader import Input, Reader, ReadError
 from server.session import Out
 from server.settings import Settings
-from server.source import EMIT, Source
+from server.source import EMIT, SESSION_KINDS, Source
+from server.watchdog import Watchdog
 from spiccato.lanes import Lanes, summary_table
 from spiccato.model import warmed
 from spiccato.recording import Recording
@@ -42,9 +42,19 @@ SOURCE = "microphone"
 
 
 def run(
-    settings: Settings, *, device: str | None, labels: list[str], save: Path | None, server: str | None, as_json: bool
+    settings: Settings,
+    input: Input,
+    *,
+    labels: list[str],
+    save: Path | None,
+    server: str | None,
+    wait: bool,
+    as_json: bool,
 ) -> None:
-    """Listen until Ctrl-C, here or at `server`. Raises ReadError, StreamError, ModelError, Refusal."""
+    """Listen until Ctrl-C, here or at `server`. wait: for a device that is not there yet.
+
+    Raises ReadError, StreamError, ModelError, Refusal.
+    """
     logging.getLogger("spiccato").addHandler(logging.NullHandler())  # what the log would say, the view says
     detect = {"labels": labels} if labels else {}
     model = warmed(settings) if server is None else None
@@ -58,11 +68,11 @@ def run(
     try:
         with view() as show:
             if model is not None:
-                work = here(model, settings.limits, show, device=device, detect=detect, recording=recording)
+                work = here(model, settings.limits, show, input, detect=detect, recording=recording, wait=wait)
             else:
                 assert server is not None
                 token = None if settings.token is None else settings.token.get_secret_value()
-                work = there(server, show, token=token, device=device, detect=detect, recording=recording)
+                work = there(server, show, input, token=token, detect=detect, recording=recording, wait=wait)
             asyncio.run(work)
     finally:
         if recording is not None:
@@ -75,16 +85,17 @@ async def here(
     model: Model,
     limits: p.Limits,
     show: Show,
+    input: Input,
     *,
-    device: str | None,
     detect: Message,
     recording: Recording | None,
+    wait: bool,
 ) -> None:
     """Listen with this process's engine until Ctrl-C. A device that goes away is waited for.
 
-    Raises ReadError if it cannot be opened at all.
+    Raises ReadError if it cannot be opened at all, and is not to be waited for.
     """
-    never_heard = True
+    never_heard = not wait
 
     def publish(out: Out) -> None:
         nonlocal never_heard
@@ -92,34 +103,43 @@ async def here(
             return
         if out["type"] == "source":
             never_heard = never_heard and out["state"] != "healthy"
-            if never_heard and out["state"] in ("lost", "failed"):
+            if out["state"] == "failed" or (never_heard and out["state"] == "lost"):
                 source.stop()
                 return
         show(out)
 
     tap = recording.take if recording is not None else None
-    source = Source(SOURCE, model, limits, publish, MicrophoneInput(device), detect=detect, tap=tap)
+    source = Source(SOURCE, model, limits, publish, input, detect=detect, tap=tap)
     with _stopping(source.stop):
         await source.run()
-    if never_heard and source.state.state in ("lost", "failed"):
+    if source.state.state == "failed" or (never_heard and source.state.state == "lost"):
         raise ReadError("device_failed", source.state.detail)
 
 
 async def there(
-    url: str, show: Show, *, token: str | None, device: str | None, detect: Message, recording: Recording | None
+    url: str,
+    show: Show,
+    input: Input,
+    *,
+    token: str | None,
+    detect: Message,
+    recording: Recording | None,
+    wait: bool,
 ) -> None:
-    """Send the microphone to the service at `url` until Ctrl-C. Raises ReadError, StreamError."""
+    """Send what is read to the service at `url` until Ctrl-C or its end. Raises ReadError, StreamError."""
     stop = asyncio.Event()
     with _stopping(stop.set):
-        microphone = await Microphone.open(device)
+        reader = await _opened(input, stop, show if wait else None)
+        if reader is None:
+            return
         try:
-            opened = microphone.opened
+            opened = reader.opened
             async with client.connect(
                 url,
                 sample_rate=opened.sample_rate,
                 encoding=opened.encoding,
                 channels=opened.channels,
-                source={"name": SOURCE, "kind": "microphone"},
+                source={"name": SOURCE, "kind": SESSION_KINDS[input.kind]},
                 detect=detect,
                 token=token,
                 emit={**EMIT, "frames_hz": 0},
@@ -127,7 +147,7 @@ async def there(
                 show(stream.started)
                 detail = f"{opened.name} at {opened.sample_rate} Hz, heard by {url}"
                 show(p.dumped(p.SourceState(state="healthy", detail=detail)))
-                sending = asyncio.create_task(_send(microphone, stream, stop, recording))
+                sending = asyncio.create_task(_send(reader, stream, stop, recording))
                 try:
                     async for message in stream:
                         if isinstance(message, dict):
@@ -136,24 +156,46 @@ async def there(
                     stop.set()
                     await sending
         finally:
-            await microphone.close()
+            await reader.close()
 
 
-async def _send(
-    microphone: Microphone, stream: client.Stream, stop: asyncio.Event, recording: Recording | None
-) -> None:
-    """Blocks from the microphone to the server until `stop` or the device's end; then the stream is stopped."""
+async def _opened(input: Input, stop: asyncio.Event, waiting: Show | None) -> Reader | None:
+    """With `waiting`, which is told of each failure, it is tried until it is there; None: `stop` came before."""
+    dog = Watchdog(input.watch)
+    while not stop.is_set():
+        opening = asyncio.ensure_future(input.open())
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                return opening.result()
+        except ReadError as error:
+            told = dog.lost(error, 0.0)
+            if waiting is None or told.retry_in_ms is None:
+                raise
+            waiting(p.dumped(told))
+            await asyncio.wait({stopping}, timeout=told.retry_in_ms / 1000)
+        finally:
+            for task in (opening, stopping):
+                task.cancel()
+            await asyncio.gather(opening, stopping, return_exceptions=True)
+    return None
+
+
+async def _send(reader: Reader, stream: client.Stream, stop: asyncio.Event, recording: Recording | None) -> None:
+    """Blocks from the reader to the server until `stop` or the device's end; then the stream is stopped."""
     stopping = asyncio.create_task(stop.wait())
-    reading = asyncio.create_task(microphone.read())
+    reading = asyncio.ensure_future(reader.read())
     try:
         while not stop.is_set():
             await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 break
-            block = reading.result()
-            reading = asyncio.create_task(microphone.read())
+            if (block := reading.result()) is None:
+                break
+            reading = asyncio.ensure_future(reader.read())
             if recording is not None:
-                recording.take(microphone.opened, block)
+                recording.take(reader.opened, block)
             if block.lost:
                 await stream.command("gap", samples=block.lost, reason=block.reason)
             await stream.send(block.pcm)

@@ -23,7 +23,7 @@ from tests.live_server import LiveServer, bare, eventually
 from tests.synth import low_high, write_wav
 from tests.virtual_mic import fake_portaudio
 
-COMMANDS = ("serve", "listen", "classify", "devices", "warm", "evaluate")
+COMMANDS = ("serve", "listen", "classify", "devices", "sources", "warm", "evaluate")
 
 
 def command(*arguments: object) -> list[str]:

@@ -27,8 +27,8 @@ def sources(server: LiveServer) -> Iterator[str]:
     """The address of the sources; none is left after the test."""
     url = f"{server.url}/v1/sources"
     yield url
-    for source in httpx.get(url).json()["sources"]:
-        assert httpx.delete(f"{url}/{source['id']}").status_code == 204
+    for source in httpx.get(url, timeout=60).json()["sources"]:
+        assert httpx.delete(f"{url}/{source['id']}", timeout=60).status_code == 204
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def test_a_source_is_added_heard_and_removed(server: LiveServer, sources: str, m
         assert added.json()["id"] == "stage"
         messages = until(ws, "event", phase="onset")
         assert messages[-1]["label"] == "low"
-        assert states(messages) == ["recovering", "healthy"]
+        assert states(messages)[:2] == ["recovering", "healthy"]
         assert {message["source"] for message in messages} == {"stage"}
         told = httpx.get(sources).json()["sources"][0]
         assert (told["state"], told["opened"]["device"]) == ("healthy", "Fake line in")
@@ -206,7 +206,7 @@ def test_sources_that_cannot_be_are_refused_with_the_settings(sources: list[dict
 def test_what_was_added_while_it_ran_is_heard_again_after_the_next_start(
     toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_portaudio(monkeypatch, "none")
+    fake_portaudio(monkeypatch, "missing")
     file = tmp_path / "state" / "sources.json"
     settings = {"model": toy_path, "sources_file": file, "sources": [{"id": "hall"}]}
     with live_server(**settings) as server:
@@ -274,7 +274,7 @@ def test_a_source_that_cannot_be_is_refused(
 
 
 def test_sources_are_numbered_and_limited(sources: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_portaudio(monkeypatch, "none")
+    fake_portaudio(monkeypatch, "missing")
     answers = [httpx.post(sources, json={}) for _ in range(9)]
     assert [answer.json().get("id") for answer in answers[:3]] == ["microphone", "microphone-2", "microphone-3"]
     assert [answer.status_code for answer in answers] == [201] * 8 + [409]
@@ -283,7 +283,7 @@ def test_sources_are_numbered_and_limited(sources: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["Bühne links", "a/b", "-.-", "../../etc", "日本"])
 def test_an_id_made_of_a_name_can_stand_in_an_address(sources: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    fake_portaudio(monkeypatch, "none")
+    fake_portaudio(monkeypatch, "missing")
     told = httpx.post(sources, json={"name": name}).json()
     assert told["name"] == name
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", told["id"])
@@ -392,7 +392,7 @@ def test_a_source_hears_the_channel_that_was_chosen(
 def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
     sources: str, monkeypatch: pytest.MonkeyPatch, patch: Any
 ) -> None:
-    fake_portaudio(monkeypatch, "none")
+    fake_portaudio(monkeypatch, "missing")
     httpx.post(sources, json={"id": "stage"})
     before = httpx.get(sources).json()["sources"][0]
     answer = httpx.patch(f"{sources}/stage", json=patch)

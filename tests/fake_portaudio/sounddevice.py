@@ -21,6 +21,7 @@ KIND = os.environ["FAKE_PORTAUDIO"]
 RATE = 48_000
 LOST = 480
 TONES = (200, 4000)  # Hz, of each channel
+PERIOD = RATE // 200  # samples after which all of them begin again
 DEVICES = os.environ.get("FAKE_DEVICES")
 
 if KIND == "missing":
@@ -66,6 +67,8 @@ class RawInputStream:
         if KIND == "busy":
             raise PortAudioError("Error opening RawInputStream: Device unavailable", -9985)
         self._blocksize = blocksize
+        tones = [[0.3 * math.sin(2 * math.pi * hz * n / RATE) for hz in TONES[:channels]] for n in range(PERIOD)]
+        self._wave = array("f", [value for frame in tones for value in frame] * (2 + blocksize // PERIOD))
         self._callback = callback
         self._finished = finished_callback
         self._ended = threading.Event()
@@ -95,12 +98,9 @@ class RawInputStream:
                 break
             overflow = KIND == "overflowing" and number == round(0.5 / block_s)
             sample += LOST if overflow else 0
-            wave = (
-                0.3 * math.sin(2 * math.pi * TONES[channel] * (sample + n) / RATE)
-                for n in range(self._blocksize)
-                for channel in range(self._channels)
-            )
+            first = sample % PERIOD * self._channels
+            wave = self._wave[first : first + self._blocksize * self._channels]
             time = SimpleNamespace(inputBufferAdcTime=1000.0 + sample / RATE)
-            self._callback(array("f", wave).tobytes(), self._blocksize, time, SimpleNamespace(input_overflow=overflow))
+            self._callback(wave.tobytes(), self._blocksize, time, SimpleNamespace(input_overflow=overflow))
             sample += self._blocksize
         self._finished()
