@@ -11,7 +11,7 @@ ServerOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of text for people.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `spiccato sources` lists it.")]
 
-app = typer.Typer(name="sources", help="What a running service listens to.", invoke_without_command=True)
+app = typer.Typer(name="sources", invoke_without_command=True)
 
 HTTP_S = 30.0  # the list of devices waits for drivers
 

@@ -147,7 +147,7 @@ def test_without_devices_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, kin
         ("missing", [], "apt-get install libportaudio2"),
         ("none", [], "this machine has no audio input"),
         ("busy", [], "Fake microphone is busy"),
-        ("tone", ["--device", "harp"], "no audio input is called 'harp'; there are 1: Fake microphone (Fake), 2:"),
+        ("tone", ["--device", "harp"], "no audio input is called 'harp'; there are 1: Fake: Fake microphone, 2:"),
         ("tone", ["--labels", "low,kazoo"], "'kazoo' is not a label; the labels of toy@0.0.1 are low, high"),
         ("tone", ["--save", "/nowhere/take.wav"], "/nowhere/take.wav cannot be written: no such file or directory"),
         ("tone", ["--save", __file__], "cannot be written: file exists"),
