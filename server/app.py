@@ -14,15 +14,17 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from server import health, info, live, metrics, origin, sources, tickets, transport, upload, watch
+from server import health, info, live, metrics, origin, reload, sources, tickets, transport, upload, watch
 from server.auth import Access, Authenticated
 from server.below import Below
 from server.commands import shown
+from server.config import Config
 from server.errors import Code, Refusal
 from server.headers import AnswerHeaders
 from server.origin import SameOrigin
 from server.outputs import outputs
 from server.past import rest as past
+from server.reload import Reloader
 from server.service import Service
 from server.settings import ROOT, Settings
 from server.version import VERSION
@@ -32,11 +34,13 @@ log = logging.getLogger("spiccato.app")
 WS_MAX_BYTES = 32 * 1024 * 1024  # above every `max_chunk_bytes`, so that our own answer names the limit
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, config: Config | None = None) -> FastAPI:
     """Raises engine.weights.ModelError where the model file cannot be used, server.tokens.AuthError where the settings
     would leave the service open to a network without a token, server.fits.Unfit where settings do not fit together."""
     access = Access(settings)
     service = Service(settings)
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    reloader = Reloader(service, access, config or Config(settings, None, given))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -45,7 +49,10 @@ def create_app(settings: Settings) -> FastAPI:
         warming = asyncio.create_task(service.warm())
         warming.add_done_callback(_warmed)
         watching = asyncio.create_task(service.metrics.watch_the_loop())
-        yield
+        looking = asyncio.create_task(reloader.watch())
+        with reloader.on_hangup():
+            yield
+        looking.cancel()
         watching.cancel()
         await asyncio.wait({warming})
         await service.outputs.close()
@@ -54,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Spiccato", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.access = access
+    app.state.reloader = reloader
     app.add_middleware(Authenticated, access=access)
     app.add_middleware(SameOrigin, names=origin.names(settings.host, settings.allowed_hosts))
     app.add_middleware(Below, root=settings.root_path)
@@ -69,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(past.router)
     app.include_router(info.router)
     app.include_router(outputs.router)
+    app.include_router(reload.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.mount("/", GZipMiddleware(Page(directory=ROOT / "client" / "web", html=True)))
@@ -115,10 +124,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(settings: Settings) -> Server:
+def server(settings: Settings, config: Config | None = None) -> Server:
     """The app on uvicorn, ready to `run()`. Logging is the caller's."""
-    config = uvicorn.Config(
-        create_app(settings),
+    wanted = uvicorn.Config(
+        create_app(settings, config),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -132,4 +141,4 @@ def server(settings: Settings) -> Server:
         ssl_keyfile=settings.tls_key,
         forwarded_allow_ips=settings.forwarded_allow_ips,
     )
-    return Server(config)
+    return Server(wanted)

@@ -21,7 +21,7 @@ from server.limits import Attempts, is_loopback, one_address
 from server.roles import Role, allowed
 from server.settings import Settings
 from server.tickets import Tickets
-from server.tokens import check
+from server.tokens import Tokens, check
 
 log = logging.getLogger("spiccato.auth")
 
@@ -33,10 +33,14 @@ class Access:
     """What the middleware decides by, for one app."""
 
     def __init__(self, settings: Settings) -> None:
-        self.tokens = check(settings)
-        self.tickets = Tickets(self.tokens.key())
+        self.use(check(settings))
         self.wrong = Attempts(WRONG_BURST, WRONG_PER_MINUTE)
         self.connects = Attempts(settings.connects_per_minute, settings.connects_per_minute)
+
+    def use(self, tokens: Tokens) -> None:
+        """From now on these are known. Connections that are open stay so."""
+        self.tokens = tokens
+        self.tickets = Tickets(tokens.key())
 
     def role(self, headers: Headers, subprotocols: list[str], address: str) -> Role:
         """Whose request it is. Raises Refusal."""

@@ -28,6 +28,7 @@ class Code(StrEnum):
 
     BAD_JSON = "bad_json"
     BAD_MESSAGE = "bad_message"
+    BAD_CONFIG = "bad_config"
     UNKNOWN_MESSAGE_TYPE = "unknown_message_type"
     ALREADY_STARTED = "already_started"
     AUDIO_BEFORE_START = "audio_before_start"
@@ -97,6 +98,7 @@ HANDLING: dict[Code, Handling] = {
     Code.TOO_MANY_UPLOADS: Handling(http=503, retryable=True),
     Code.TOO_MANY_SOURCES: Handling(http=409),
     Code.SOURCE_EXISTS: Handling(http=409),
+    Code.BAD_CONFIG: Handling(http=422),
     Code.UNKNOWN_SOURCE: Handling(http=404),
     Code.STARTING: Handling(http=503, retryable=True),
     Code.DRAINING: Handling(http=503, retryable=True),

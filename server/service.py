@@ -33,9 +33,9 @@ DRAIN_S = 10.0  # how long sessions get to send their last events when the serve
 class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        loaded = weights.load(settings.model)
-        check(settings, loaded)
-        self.model: Model = tuned(loaded, settings.thresholds)
+        self.loaded: Model = weights.load(settings.model)  # as its file has it
+        check(settings, self.loaded)
+        self.model: Model = tuned(self.loaded, settings.thresholds)
         self.ready = False
         self.failed: Exception | None = None  # why it never becomes ready
         self.draining = False
@@ -57,6 +57,12 @@ class Service:
     @property
     def limits(self) -> Limits:
         return self.settings.limits
+
+    def tune(self, model: Model) -> None:
+        """From now on the thresholds are this model's; it differs in nothing else."""
+        self.model = model
+        self.sessions.tune(model)
+        self.sources.tune(model)
 
     async def warm(self) -> None:
         """Compile every kernel; then the service is ready."""

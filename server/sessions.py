@@ -46,6 +46,10 @@ class Sessions:
         self._draining = False
         self._changed = asyncio.Event()  # a connection has gone, or a session has ended
 
+    def tune(self, model: Model) -> None:
+        """Sessions that begin from now on decide by this model's thresholds; it differs in nothing else."""
+        self._model = model
+
     def __len__(self) -> int:
         """Connections."""
         return len(self._connections)

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+from engine.pipeline import default_settings
 from engine.weights import Model
 from server import protocol as p
+from server.detect import effective
 from server.reader import Block, Input, Opened, Reader, ReadError
 from server.session import Out, Session, Witnessing
 from server.watchdog import Watchdog
@@ -61,6 +63,7 @@ class Source:
         self._name = name or id
         self._muted = muted
         self._mute_due = False  # open labels are to be closed: between two blocks, for the engine is in another thread
+        self._tune_due = False  # as for muting
         self._model = model
         self._limits = limits
         self._publish = publish
@@ -96,6 +99,11 @@ class Source:
             return
         self._muted = self._mute_due = muted
         self._tell(self._watchdog.state)
+
+    def tune(self, model: Model) -> None:
+        """Decide by this model's thresholds from the next block on; it differs in nothing else."""
+        self._model = model
+        self._tune_due = True
 
     def change(self, input: Input) -> None:
         """Read from `input` from now on. The session ends, reason `reconfigure`; a failed source tries again."""
@@ -184,6 +192,10 @@ class Source:
                 if self._mute_due:
                     self._mute_due = False
                     self._publish_all(session.mute())
+                if self._tune_due:
+                    self._tune_due = False
+                    detect = p.dumped(effective(self._model, default_settings(self._model)))
+                    self._publish_all(session.text(json.dumps({"type": "configure", "detect": detect | self._detect})))
                 if reading in done:
                     block = reading.result()
                     if block is None:

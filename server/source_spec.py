@@ -85,6 +85,14 @@ def together(specs: Sequence[Spec]) -> list[Spec]:
     return ordered
 
 
+def identified(specs: Sequence[Spec]) -> dict[str, Spec]:
+    """By the id that each gets when they are started together."""
+    found: dict[str, Spec] = {}
+    for spec in together(specs):
+        found[named(spec, found)] = spec
+    return found
+
+
 def slug(name: str) -> str:
     """An id made of a name: "Stage left!" -> "Stage-left"; "" where nothing of it can stand in one."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:64]

@@ -99,6 +99,12 @@ class Sources:
         self._keep()
         return running.source
 
+    def tune(self, model: Model) -> None:
+        """All decide by this model's thresholds from now on; it differs in nothing else."""
+        self._model = model
+        for running in self._running.values():
+            running.source.tune(model)
+
     async def remove(self, id: str, reason: str = "stop") -> None:
         """Stop listening; its session ends with a summary. Raises Refusal if there is no such source."""
         running = self._found(id)

@@ -30,7 +30,7 @@ def run(config: Config) -> None:
     port = listening.getsockname()[1]
     with listening:
         try:
-            running = server(settings)
+            running = server(settings, config)
         except Unfit as error:
             raise config.error(error.mistakes) from error
         address = _address(settings.host, port, settings.tls_cert is not None)

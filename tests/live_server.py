@@ -18,6 +18,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from server.app import server as make_server
+from server.config import Config
 from server.service import Service
 from server.settings import Settings
 
@@ -36,11 +37,12 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(**settings: Any) -> Iterator[LiveServer]:
-    """Serve with these settings until the block ends. The port (free, or `port`) is taken before the start."""
+def live_server(*, config: Config | None = None, **settings: Any) -> Iterator[LiveServer]:
+    """Serve with these settings, or a configuration's, until the block ends. The port (free, or `port`) is taken before
+    the start."""
     with socket.create_server(("127.0.0.1", settings.get("port", 0))) as listening:
         port = listening.getsockname()[1]
-        running = make_server(Settings(**{"port": port, **settings}))
+        running = make_server(config.settings if config else Settings(**{"port": port, **settings}), config)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name=f"server-{port}")
         thread.start()
         url = f"{'https' if 'tls_cert' in settings else 'http'}://127.0.0.1:{port}"

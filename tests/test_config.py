@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from engine.weights import Model
-from server import config, fits
+from server import config, fits, tokens
 from server.config import Config, ConfigError, load
 from server.outputs.config import Command, Midi, Mqtt, Osc, Rule, Webhook
 from server.settings import Settings
@@ -321,8 +321,16 @@ def test_every_configuration_that_the_documents_show_is_right(
     for name in re.findall(r'\{file = "([^"]+)"\}', text):
         text = text.replace(name, name.rpartition("/")[2])
         Path(name.rpartition("/")[2]).write_text("a-secret")
+    for name in ("tokens", "archive.pem", "archive.key"):
+        Path(name).write_text("a-token-of-more-than-16")
     read = load(written(text))
     assert fits.mistakes(read.settings, orchestra) == []
+    tokens.check(read.settings)
+
+
+def test_there_are_five_whole_set_ups() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text().partition("## Five whole set-ups")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^### .+?^```toml$", told, re.S | re.M)) == 5
 
 
 def test_every_setting_of_every_output_is_documented() -> None:
