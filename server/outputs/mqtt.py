@@ -24,6 +24,7 @@ from server.secret import SecretError
 
 ANSWER_S = 10.0  # for the broker to take a message or a connection
 FAREWELL_S = 2.0
+UNSPECIFIED = 0x80  # paho's reason where the connection broke without a word
 HERE = frozenset({"healthy", "silent"})  # states of a source in which its labels mean something
 
 Said = tuple[str, str, bool]  # topic, payload, retained
@@ -212,7 +213,8 @@ class MqttSender(Sender):
 
     def _left(self, client: Client, reason: ReasonCode) -> None:
         if client is self._client:
-            self._why = f"{self.target} is gone: {str(reason).lower()}"
+            said = "" if reason.value == UNSPECIFIED else f": {str(reason).lower()}"
+            self._why = f"the connection to {self.target} is lost{said}"
             self._gone.set()
 
     def _taken(self, mid: int) -> None:
