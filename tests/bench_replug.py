@@ -81,7 +81,8 @@ def main() -> int:
         return 0
     with plugged_in() as mic, plugged_in(SECOND) as second:
         command = [sys.executable, "-m", "spiccato", "serve", "--port", "0"]
-        with subprocess.Popen(command, env=mic.beside(second), stdout=subprocess.PIPE, text=True) as service:
+        environment = mic.beside(second) | {"SPICCATO_HISTORY": "off"}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
             try:
                 assert service.stdout is not None
                 found = re.search(r"http://\S+(?=/ )", service.stdout.readline())
