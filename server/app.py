@@ -27,6 +27,7 @@ from server.past import rest as past
 from server.reload import Reloader
 from server.service import Service
 from server.settings import ROOT, Settings
+from server.source_spec import located
 from server.version import VERSION
 
 log = logging.getLogger("spiccato.app")
@@ -107,7 +108,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """A body or parameter that does not fit its model."""
     assert isinstance(error, RequestValidationError)
-    mistakes = (f"{'.'.join(map(str, e['loc']))} is {shown(e['input'])}: {e['msg']}" for e in error.errors()[:5])
+    mistakes = (f"{located(e['loc'])} is {shown(e['input'])}: {e['msg']}" for e in error.errors()[:5])
     return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
 
 

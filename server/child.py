@@ -37,17 +37,19 @@ class Child:
     async def start(cls, module: str, *arguments: str, does: str, never: frozenset[str], request: bytes = b"") -> Self:
         """Run `python -m module`; `request` is written to its stdin, where no other user of this machine sees it.
 
-        -P: neither the current directory nor ours is on the child's module path.
+        -P: neither the current directory nor ours is on the child's module path. Our settings, a token among them, are
+        nothing for a process that decodes what strangers send.
         """
         pipe = asyncio.subprocess.PIPE
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SPICCATO_")}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", module, *arguments),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
             limit=PIPE_BYTES,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
         )
         if request and process.stdin is not None:
             process.stdin.write(request)

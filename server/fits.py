@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from engine.weights import Model
 from server.detect import Mistaken, tuned
+from server.errors import Refusal
 from server.mistakes import Mistake
 from server.outputs import fits as outputs
 from server.past import HistoryError
@@ -27,7 +28,8 @@ def check(settings: Settings, model: Model) -> None:
 
 def mistakes(settings: Settings, model: Model) -> list[Mistake]:
     """`model` is the one of the file, before its thresholds were changed."""
-    return [*_thresholds(settings, model), *_history(settings), *outputs.mistakes(settings.outputs, model)]
+    found = [*_thresholds(settings, model), *_history(settings), *_sources(settings)]
+    return [*found, *outputs.mistakes(settings.outputs, model)]
 
 
 def _thresholds(settings: Settings, model: Model) -> Iterator[Mistake]:
@@ -48,3 +50,11 @@ def _history(settings: Settings) -> Iterator[Mistake]:
         database(asked).close()
     except HistoryError as error:
         yield Mistake(("history",), str(error))
+
+
+def _sources(settings: Settings) -> Iterator[Mistake]:
+    for number, source in enumerate(settings.sources):
+        try:
+            source.input(settings.allowed)
+        except Refusal as refusal:
+            yield Mistake(("sources", number), refusal.message)

@@ -45,6 +45,7 @@ class Opened:
     sample_rate: int  # Hz, 8 000 to 192 000
     channels: int = 1  # interleaved; the mean of all is heard
     encoding: Encoding = "pcm_f32le"
+    live: bool = True  # its sound has a time of day; False: a file that is heard as fast as it can be
     details: Mapping[str, Any] = field(default_factory=dict)  # told with the source: {"device": ..., "host_api": ...}
 
 

@@ -50,7 +50,7 @@ class Service:
         clips = None if self.history is None else self.history.clips
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
         self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session)
-        self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file, of_source)
+        self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file, of_source, settings.allowed)
         self.outputs = Outputs(self.model, self.hub)
         self.metrics = Metrics(self)
 
@@ -74,7 +74,7 @@ class Service:
             raise
         self.ready = True
         for spec in together([*self.settings.first_sources, *self._kept_sources]):
-            self.sources.add(spec, keep=any(spec is kept for kept in self._kept_sources))
+            self.sources.add(spec, keep=any(spec is kept for kept in self._kept_sources), starting=True)
         self.sources_known = True
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 

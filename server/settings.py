@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from server import commands
 from server.outputs.config import Output
 from server.protocol import Limits
-from server.source_spec import MAX_SOURCES, AnySpec, MicrophoneSpec, together
+from server.reach import Reach, hosts, schemes
+from server.source_spec import MAX_SOURCES, Allowed, AnySpec, MicrophoneSpec, together
 
 PREFIX = "SPICCATO_"
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +47,17 @@ class Settings(BaseSettings):
     sources_file: Path | None = Field(
         default=None, description="keep the sources that are added while it runs in this file, for the next start"
     )
+
+    stream_schemes: str = Field(
+        default="http,https,rtsp,rtsps,udp,rtp",
+        description="how network streams may be reached, with commas; empty: not at all",
+    )
+    stream_hosts: str = Field(
+        default="",
+        description="where they may come from, with commas: names, *.names, addresses, networks (192.168.0.0/16); "
+        "empty: anywhere but link-local addresses",
+    )
+    source_folder: Path | None = Field(default=None, description="sound files below this folder may be sources")
 
     token: SecretStr | None = Field(
         default=None, description="the token that every request shows; needed to listen beyond this machine"
@@ -155,6 +167,23 @@ class Settings(BaseSettings):
     max_upload_wall_s: float = Field(
         default=300.0, gt=0, description="seconds that decoding and hearing one upload may take"
     )
+
+    @field_validator("stream_schemes")
+    @classmethod
+    def _schemes(cls, text: str) -> str:
+        schemes(text)
+        return text
+
+    @field_validator("stream_hosts")
+    @classmethod
+    def _hosts(cls, text: str) -> str:
+        hosts(text)
+        return text
+
+    @property
+    def allowed(self) -> Allowed:
+        """What a source may be."""
+        return Allowed(Reach(schemes(self.stream_schemes), hosts(self.stream_hosts)), self.source_folder)
 
     @field_validator("sources")
     @classmethod

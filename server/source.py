@@ -35,7 +35,7 @@ EMIT = {
     "linear": True,
     "explain": True,
 }
-SESSION_KINDS = {"microphone": "microphone", "stream": "network", "file": "file"}  # as `start.source.kind`
+SESSION_KINDS = {"microphone": "microphone", "stream": "network", "file": "network"}  # as `start.source.kind`
 
 Tap = Callable[[Opened, Block], None]
 
@@ -52,6 +52,7 @@ class Source:
         name: str | None = None,  # for people; None: the id
         muted: bool = False,
         detect: dict[str, Any] | None = None,
+        emit: dict[str, Any] = EMIT,
         tap: Tap | None = None,  # is given every block, before it is heard
         executor: Executor | None = None,  # runs the engine; None: the event loop's own threads
         witnessing: Witnessing | None = None,
@@ -68,6 +69,7 @@ class Source:
         self._limits = limits
         self._publish = publish
         self._detect = detect or {}
+        self._emit = emit
         self._tap = tap
         self._executor = executor
         self._witnessing = witnessing
@@ -230,9 +232,16 @@ class Source:
 
     def _start(self, opened: Opened) -> str:
         audio = {"encoding": opened.encoding, "sample_rate": opened.sample_rate, "channels": opened.channels}
-        source = {"name": self.id, "kind": SESSION_KINDS[self.input.kind]}
+        source = {"name": self.id, "kind": SESSION_KINDS[self.input.kind] if opened.live else "file"}
         return json.dumps(
-            {"type": "start", "protocol": 1, "audio": audio, "source": source, "detect": self._detect, "emit": EMIT}
+            {
+                "type": "start",
+                "protocol": 1,
+                "audio": audio,
+                "source": source,
+                "detect": self._detect,
+                "emit": self._emit,
+            }
         )
 
     def _named(self, state: p.SourceState) -> p.SourceState:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from server.source_spec import AnySpec, Spec, together
+from server.source_spec import AnySpec, Spec, located, together
 
 SPECS: TypeAdapter[list[AnySpec]] = TypeAdapter(list[AnySpec])
 MAX_BYTES = 1_048_576
@@ -42,7 +42,7 @@ class SourceFile:
             raise SourceFileError(f"{self.path} cannot be used: {(error.strerror or str(error)).lower()}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
+            where = located(first["loc"]) or "the file"
             raise SourceFileError(f"{self.path} is not a list of sources: {where}: {first['msg']}") from error
         except ValueError as error:
             raise SourceFileError(f"{self.path} with the sources of the settings: {error}") from error

@@ -5,18 +5,48 @@ One model for each kind; `input` makes of it what `source.py` opens. Opens nothi
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Literal, Self
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainSerializer, StringConstraints, Tag
 
+from server.errors import Code, Refusal
+from server.ingest import MAX_CHANNELS
 from server.microphone import MicrophoneInput
-from server.reader import Input, Kind
+from server.pulled import FileInput, StreamInput
+from server.reach import MAX_URL, NotAllowed, Reach, shown
+from server.reader import Input, Kind, Reader, ReadError, Watch
 
 MAX_SOURCES = 8  # at once
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]  # stands in addresses and topics
 Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
+Channel = Annotated[int, Field(ge=0, lt=MAX_CHANNELS)]
+# an address may hold a password: answers have it without
+Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), PlainSerializer(shown, when_used="json")]
 FIXED = frozenset({"id", "kind"})  # PATCH changes neither
 COMMON = frozenset({"id", "kind", "name", "muted"})  # all others say what is read
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What the settings let a source be."""
+
+    reach: Reach = field(default_factory=Reach)
+    folder: Path | None = None  # files below it may be sources; None: no file may
+
+
+@dataclass(frozen=True)
+class Barred:
+    """In place of what the settings no longer allow: a source that says why it is not heard."""
+
+    kind: Kind
+    title: str
+    reason: str
+    watch: ClassVar[Watch] = Watch()
+
+    async def open(self) -> Reader:
+        raise ReadError("not_allowed", self.reason, "never")
 
 
 class Spec(BaseModel):
@@ -29,7 +59,8 @@ class Spec(BaseModel):
     name: Name | None = Field(default=None, description="for people; null: the id")
     muted: bool = Field(default=False, description="silence is heard in place of the sound")
 
-    def input(self) -> Input:
+    def input(self, allowed: Allowed) -> Input:
+        """Raises Refusal where the settings do not allow it."""
         raise NotImplementedError
 
     def changed(self, patch: dict[str, Any]) -> Self:
@@ -55,11 +86,53 @@ class MicrophoneSpec(Spec):
         default=None, description="from 0, or `mix`: the mean of all; null: the driver's own mono"
     )
 
-    def input(self) -> Input:
+    def input(self, allowed: Allowed) -> Input:
         return MicrophoneInput(self.device, self.host_api, self.channel)
 
 
-AnySpec = MicrophoneSpec  # a union, told apart by `kind`, when there are more
+class StreamSpec(Spec):
+    kind: Literal["stream"]
+    url: Url = Field(description="http, https, rtsp, rtsps, udp or rtp; answers have it without password and query")
+    channel: Channel | None = Field(default=None, description="the one that is heard, from 0; null: the mean of all")
+
+    def input(self, allowed: Allowed) -> Input:
+        try:
+            allowed.reach.check(self.url)
+        except NotAllowed as error:
+            raise Refusal(Code.NOT_ALLOWED, f"url: {error}") from error
+        return StreamInput(self.url, allowed.reach, self.channel)
+
+
+class FileSpec(Spec):
+    kind: Literal["file"]
+    path: Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=r"^[^\x00]*$")] = Field(
+        description="below the folder that the settings name"
+    )
+    channel: Channel | None = Field(default=None, description="the one that is heard, from 0; null: the mean of all")
+    loop: bool = Field(default=False, description="over and over, without an end")
+
+    def input(self, allowed: Allowed) -> Input:
+        if allowed.folder is None:
+            raise Refusal(Code.NOT_ALLOWED, "path: no folder is named whose files may be sources (source_folder)")
+        folder = allowed.folder.resolve()
+        path = (folder / self.path).resolve()
+        if not path.is_relative_to(folder):
+            raise Refusal(Code.NOT_ALLOWED, f"path: {self.path!r} is not below the folder whose files may be sources")
+        return FileInput(path, self.channel, loop=self.loop)
+
+
+def _kind(asked: Any) -> str:
+    return str(asked.get("kind", "microphone") if isinstance(asked, dict) else getattr(asked, "kind", ""))
+
+
+AnySpec = Annotated[
+    Annotated[MicrophoneSpec, Tag("microphone")]
+    | Annotated[StreamSpec, Tag("stream")]
+    | Annotated[FileSpec, Tag("file")],
+    Discriminator(
+        _kind, custom_error_type="unknown_kind", custom_error_message="its kind is none of microphone, stream, file"
+    ),
+]
 
 
 def named(spec: Spec, taken: Collection[str]) -> str:
@@ -91,6 +164,15 @@ def identified(specs: Sequence[Spec]) -> dict[str, Spec]:
     for spec in together(specs):
         found[named(spec, found)] = spec
     return found
+
+
+def located(location: Sequence[str | int]) -> str:
+    """Where pydantic found a mistake, as a name with dots. It names the member of the union too, which nobody wrote."""
+    return ".".join(
+        str(part)
+        for step, part in enumerate(location)
+        if not (step == 1 and len(location) > 2 and part in get_args(Kind))
+    )
 
 
 def slug(name: str) -> str:

@@ -25,7 +25,7 @@ from server.reader import ReadError
 from server.session import Witnessing
 from server.source import Source
 from server.source_file import SourceFile
-from server.source_spec import MAX_SOURCES, AnySpec, Spec, named
+from server.source_spec import MAX_SOURCES, Allowed, AnySpec, Barred, Spec, named
 
 log = logging.getLogger("spiccato.sources")
 
@@ -49,6 +49,7 @@ class Sources:
         executor: Executor | None = None,
         file: SourceFile | None = None,  # keeps those that are added while the server runs
         witnessing: Witnessing | None = None,
+        allowed: Allowed | None = None,
     ) -> None:
         self.hub = hub
         self._file = file
@@ -56,10 +57,14 @@ class Sources:
         self._limits = limits
         self._executor = executor
         self._witnessing = witnessing
+        self._allowed = allowed or Allowed()
         self._running: dict[str, Running] = {}
 
-    def add(self, spec: Spec, *, keep: bool = True) -> Source:
-        """Start to listen. Raises Refusal if there is no room or the id is taken. keep: for the next start too."""
+    def add(self, spec: Spec, *, keep: bool = True, starting: bool = False) -> Source:
+        """Start to listen. Raises Refusal if there is no room, the id is taken or the settings do not allow it.
+
+        keep: for the next start too. starting: what is not allowed any more becomes a source that has failed.
+        """
         if len(self._running) >= MAX_SOURCES:
             raise Refusal(
                 Code.TOO_MANY_SOURCES, f"{len(self._running)} sources run already: the limit is {MAX_SOURCES}"
@@ -68,12 +73,18 @@ class Sources:
             id = named(spec, self._running)
         except ValueError as error:
             raise Refusal(Code.SOURCE_EXISTS, str(error)) from error
+        try:
+            input = spec.input(self._allowed)
+        except Refusal as refusal:
+            if not starting:
+                raise
+            input = Barred(spec.kind, id, refusal.message)
         source = Source(
             id,
             self._model,
             self._limits,
             partial(self.hub.publish, id),
-            spec.input(),
+            input,
             name=spec.name,
             muted=spec.muted,
             executor=self._executor,
@@ -90,12 +101,13 @@ class Sources:
         """Rename, mute, or read from something else. Raises Refusal, pydantic.ValidationError, ValueError."""
         running = self._found(id)
         spec = running.spec.changed(patch)
+        input = None if spec.reads_as(running.spec) else spec.input(self._allowed)
         before, running.spec = running.spec, spec
         if spec.name != before.name:
             running.source.rename(spec.name or id)
         running.source.mute(spec.muted)
-        if not spec.reads_as(before):
-            running.source.change(spec.input())
+        if input is not None:
+            running.source.change(input)
         self._keep()
         return running.source
 

@@ -1,5 +1,6 @@
 """What the documents say is true: links lead somewhere, commands exist, the README's program runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -51,3 +52,29 @@ def test_the_program_in_the_readme_runs(server: LiveServer, tmp_path: Path) -> N
     assert run.returncode == 0, run.stderr
     said = [line.split()[:2] for line in run.stdout.splitlines()]
     assert said == [["onset", "low"], ["offset", "low"], ["onset", "high"], ["offset", "high"]]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, ["low 500.0", "high 20"]), (1, ["onset low 20", "offset low 20", "1 events in 2000.0 ms"])],
+    ids=["recording", "live"],
+)
+def test_the_programs_for_the_client_run(server: LiveServer, tmp_path: Path, number: int, said: list[str]) -> None:
+    programs = re.findall(r"```python\n(.+?)```", (ROOT / "docs" / "client.md").read_text(), re.S)
+    assert len(programs) == 2
+    write_wav(tmp_path / "song.wav", low_high(48_000), 48_000)
+    code = programs[number].replace("http://127.0.0.1:8000", server.url)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert [line[: len(expected)] for line, expected in zip(lines, said, strict=True)] == said
+
+
+def test_the_client_for_programs_imports_nothing_else_of_ours() -> None:
+    code = (
+        "import sys; from spiccato.client import connect; print([m for m in ('server', 'engine') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

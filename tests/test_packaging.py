@@ -68,7 +68,8 @@ def test_the_installed_command_classifies_a_file(installed: Path, toy_path: Path
     assert run.returncode == 0, run.stderr
     assert "low" in run.stdout
     # -P: the working directory is not on the path, so only the installed code can be found
-    where = [str(installed / "bin" / "python"), "-P", "-c", "import spiccato; print(spiccato.__file__)"]
+    code = "import spiccato; from spiccato.client import connect; print(spiccato.__file__)"
+    where = [str(installed / "bin" / "python"), "-P", "-c", code]
     path = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
     assert Path(path).is_relative_to(installed)
 

@@ -147,4 +147,4 @@ def test_a_request_that_does_not_fit_is_answered_in_the_same_form(server: LiveSe
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert (error["code"], error["retryable"]) == ("bad_message", False)
-    assert "body.kind is 'radio'" in error["message"]
+    assert error["message"] == "body is {'kind': 'radio'}: its kind is none of microphone, stream, file"
