@@ -7,6 +7,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from server import drift
 from server.drift import Drift
 from server.past.query import iso
 from server.past.records import Records, epoch_ms, local_zone_min
-from tests.synth import low_high, pcm16
+from tests.synth import low_high, pcm16, silence, tone
 from tests.test_session import RATE, Client
 from tests.toy import toy_model
 
@@ -139,6 +140,18 @@ def test_utc_is_corrected_while_no_label_is_open_and_never_in_a_note(
     for number, (one, other) in enumerate(pairwise(times)):
         assert abs((other - one).total_seconds() - true_s) < 0.06, number
     assert abs((times[-1] - times[0]).total_seconds() - 19 * true_s) < 0.06  # 0.66 s without
-    for end in (e for e in events if e["phase"] == "offset"):
-        onset = next(e for e in events if e["event_id"] == end["event_id"])
-        assert onset["utc_onset"] == end["utc_onset"]
+
+
+def test_in_a_note_utc_stands_still_however_wrong_it_is(toy: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift, "WINDOW_S", 0.5)
+    client = Client(toy, source={"name": "cheap", "kind": "microphone"})
+    hearing = client.session.stream.hearing  # type: ignore[union-attr]
+    pcm = pcm16(np.concatenate([tone(200, 4.0), silence(1.0)]))
+    seen = set()
+    for at in range(0, len(pcm), 640):
+        client.clock.now += 0.0206
+        client.keep(client.session.audio(pcm[at : at + 640], client.clock.now))
+        if hearing.open_labels:
+            seen.add(hearing.utc(0))
+    assert len(seen) == 1
+    assert hearing.utc(0) > seen.pop()  # and then it is corrected

@@ -20,7 +20,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 10.0  # that a transaction waits for another process's
 CONNECT_S = 5  # that reaching PostgreSQL may take
 STATEMENT_MS = 60_000
-EVENT_BYTES = 700  # in PostgreSQL, indexes included: its files do not shrink by deleting, so they tell nothing
+EVENT_BYTES = 400  # in PostgreSQL, indexes included: its files do not shrink by deleting, so they tell nothing
 LOCK = 7_305_112  # PostgreSQL: one server at a time brings the tables into form
 
 
