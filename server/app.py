@@ -14,7 +14,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from server import health, info, live, metrics, origin, reload, sources, tickets, transport, upload, watch
+from server import health, info, live, metrics, neurons, origin, reload, sources, tickets, transport, upload, watch
 from server.auth import Access, Authenticated
 from server.below import Below
 from server.commands import shown
@@ -79,6 +79,7 @@ def create_app(settings: Settings, config: Config | None = None) -> FastAPI:
     app.include_router(info.router)
     app.include_router(outputs.router)
     app.include_router(reload.router)
+    app.include_router(neurons.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.mount("/", GZipMiddleware(Page(directory=ROOT / "client" / "web", html=True)))

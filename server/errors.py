@@ -53,6 +53,7 @@ class Code(StrEnum):
     TOO_MANY_SOURCES = "too_many_sources"
     SOURCE_EXISTS = "source_exists"
     UNKNOWN_SOURCE = "unknown_source"
+    UNKNOWN_NEURON = "unknown_neuron"
     STARTING = "starting"
     DRAINING = "draining"
     FOREIGN_ORIGIN = "foreign_origin"
@@ -100,6 +101,7 @@ HANDLING: dict[Code, Handling] = {
     Code.SOURCE_EXISTS: Handling(http=409),
     Code.BAD_CONFIG: Handling(http=422),
     Code.UNKNOWN_SOURCE: Handling(http=404),
+    Code.UNKNOWN_NEURON: Handling(http=404),
     Code.STARTING: Handling(http=503, retryable=True),
     Code.DRAINING: Handling(http=503, retryable=True),
     Code.FOREIGN_ORIGIN: Handling(http=403),

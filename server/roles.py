@@ -22,6 +22,7 @@ ADMINS = frozenset({Role.ADMIN})
 ALLOWED: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/info"): EVERYBODY,
     ("GET", "/v1/schema"): EVERYBODY,
+    ("GET", "/v1/neurons/"): EVERYBODY,
     ("POST", "/v1/tickets"): EVERYBODY,  # of a role that the asker has
     ("WS", "/v1/stream"): PRODUCERS,
     ("POST", "/v1/classify"): PRODUCERS,

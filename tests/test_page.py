@@ -69,6 +69,23 @@ def test_every_picture_shows_the_sound(server: LiveServer, open_page: Open) -> N
     assert colours(page, ".spectrogram canvas") > 20
 
 
+def test_a_neuron_is_picked_on_the_raster_and_tells_what_it_hears(server: LiveServer, open_page: Open) -> None:
+    page = open_page(server, expect_complaint="404")
+    listen(page)
+    sounding(page, "low")
+    page.locator("#live .spikes canvas").click(position={"x": 50, "y": 30})
+    expect(page.locator(".neuron-text")).to_contain_text("best; works")
+    expect(page.locator(".neuron .figure")).to_contain_text("/s")
+    expect(page.locator(".neuron-field")).to_be_visible()
+    number = page.get_by_label("Number")
+    number.fill("0")
+    number.press("Enter")
+    expect(page.locator(".neuron-text")).to_contain_text("cochlea, neuron 0.")
+    number.fill("99999")
+    number.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("no neuron '99999'")
+
+
 def test_a_threshold_is_moved_under_its_lane_and_the_engine_uses_it_at_once(
     server: LiveServer, open_page: Open
 ) -> None:

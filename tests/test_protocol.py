@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from engine.weights import Model
-from server import health, info, live, metrics, sources, tickets, upload, watch
+from server import health, info, live, metrics, neurons, sources, tickets, upload, watch
 from server.commands import CLIENT, ClientMessage, Message, Start, UnknownType, parse
 from server.errors import HANDLING, Close, Code, Handling, Refusal
 from server.protocol import ServerMessage, schema
@@ -79,7 +79,7 @@ def documented(name: str, text: str = PROTOCOL) -> bool:
     return re.search(rf"`{re.escape(name)}`|\*\*`{re.escape(name)}`\*\*", text) is not None
 
 
-MODULES = (health, info, live, metrics, sources, tickets, upload, watch)
+MODULES = (health, info, live, metrics, neurons, sources, tickets, upload, watch)
 
 
 def test_every_route_is_documented() -> None:

@@ -26,6 +26,7 @@ import * as lanes from './views/lanes.js'
 import * as log from './views/log.js'
 import * as marks from './views/marks.js'
 import * as meter from './views/meter.js'
+import * as neuronView from './views/neuron.js'
 import * as raster from './views/raster.js'
 import * as ruler from './views/ruler.js'
 import * as shelf from './views/shelf.js'
@@ -127,6 +128,17 @@ function onOpen(id) {
   dispatch({ type: 'file_open', id })
 }
 
+async function onPick(index) {
+  try {
+    const neuron = index === null ? null : await service.neuron(index)
+    if (neuron && state.folded.includes('neuron')) onFold('neuron')
+    dispatch({ type: 'neuron', neuron })
+  } catch (error) {
+    if (!(error instanceof service.ServiceError)) throw error
+    dispatch({ type: 'notice', text: error.message })
+  }
+}
+
 function onExport(form) {
   const file = state.files.find((one) => one.id === state.file)
   const name = `${file.name.replace(/\.[^.]*$/, '')}.${FORMS[form].extension}`
@@ -187,7 +199,7 @@ function onFold(name) {
 function folded() {
   const kept = localStorage.getItem(FOLDS)
   if (kept) return JSON.parse(kept)
-  return matchMedia('(max-width: 600px)').matches ? ['samples', 'envelope', 'spikes'] : []
+  return matchMedia('(max-width: 600px)').matches ? ['samples', 'envelope', 'spikes', 'neuron'] : ['neuron']
 }
 
 const player = new Player($('#player'), dispatch)
@@ -233,7 +245,8 @@ const views = [
   wave.mount($('.samples'), { again: draw }),
   envelope.mount($('.envelope'), { again: draw }),
   spectrogram.mount($('.spectrogram'), { again: draw, onScale: (scale) => dispatch({ type: 'scale', scale }) }),
-  raster.mount($('.spikes'), { again: draw }),
+  raster.mount($('.spikes'), { again: draw, onPick }),
+  neuronView.mount($('.neuron'), { again: draw, onPick }),
   lanes.mount($('#live'), {
     onOrder: (order) => dispatch({ type: 'order', order }),
     onFold,

@@ -16,14 +16,17 @@ export class Following {
 
   /** Ask which sources the server has, and which devices it could listen to. */
   async look() {
-    await this.#attempt(async () => {
+    try {
       const { sources, devices, problem } = await service.sources()
       this.dispatch({ type: 'sources', sources, devices, problem: problem && problem.message })
       if (this.id !== null && !sources.some((source) => source.id === this.id)) {
         this.#unfollow()
         this.dispatch({ type: 'notice', text: 'The server no longer listens to this source. Press Listen again.' })
       }
-    })
+    } catch (error) {
+      if (!(error instanceof service.ServiceError)) throw error
+      this.dispatch({ type: 'sources', problem: error.message }) // a token of another role may not know them
+    }
   }
 
   /** choice: {source: id} of one that runs, or {device: name or null}, to be opened. */

@@ -15,6 +15,7 @@ export const changeSource = (id, patch) =>
   request(`v1/sources/${encodeURIComponent(id)}`, { method: 'PATCH', body: patch })
 export const removeSource = (id) => request(`v1/sources/${encodeURIComponent(id)}`, { method: 'DELETE' })
 
+export const neuron = (index) => request(`v1/neurons/${index}`)
 export const history = (query) => request(`v1/history?${query}`)
 export const summary = (query) => request(`v1/history/summary?${query}`)
 export const correct = (id, label) => request(`v1/history/${id}/correction`, { method: 'POST', body: { label } })

@@ -3,7 +3,7 @@
 //
 // Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `access`, `place`, `input`,
 // `link`, `microphone`, `sources`, `files`, `file`, `file_open`, `file_removed`, `then`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`,
-// `scale`, `fold`, `wish`, `asked`.
+// `scale`, `neuron`, `fold`, `wish`, `asked`.
 
 import { abandon, merge, sounding } from './eventlog.js'
 import { layout } from './frames.js'
@@ -31,6 +31,7 @@ export const INITIAL = {
   input: 'microphone', // microphone: of this browser | server: one of its sources
   order: 'family', // family | sounding | name
   scale: 'mel', // mel | linear
+  neuron: null, // the answer of v1/neurons of the one that is looked at
   folded: [], // families and pictures that are folded
   detect: null, // {labels, thresholds: {label: {on, off}}}: what the engine uses now, as it told
   own: null, // the same, of the model
@@ -81,6 +82,7 @@ const HANDLERS = {
   input: (state, { input }) => ({ ...state, input, notice: null, wishes: {}, detect: state.own, asked: null }),
   order: (state, { order }) => ({ ...state, order }),
   scale: (state, { scale }) => ({ ...state, scale }),
+  neuron: (state, { neuron }) => ({ ...state, neuron }),
   fold: (state, { name, names }) => ({ ...state, folded: names ?? toggled(state.folded, name) }),
   wish: (state, { label, ...wish }) => ({ ...state, wishes: wished(state.wishes, label, wish) }),
   asked: (state, { id }) => ({ ...state, asked: id }),

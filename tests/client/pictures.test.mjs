@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { placeOf, told } from '../../client/web/views/marks.js'
-import { arrange, nameOf } from '../../client/web/views/raster.js'
+import { described } from '../../client/web/views/neuron.js'
+import { arrange, nameOf, neuronAt } from '../../client/web/views/raster.js'
 import { heightOf } from '../../client/web/views/strip.js'
 import { apart } from '../../client/web/views/tuning.js'
 import { gainFor } from '../../client/web/views/wave.js'
@@ -57,4 +58,33 @@ test('a threshold pushes the other one before it', () => {
   assert.deepEqual(apart({ on: 0.7, off: 0.4 }, 'on'), { on: 0.7, off: 0.4 })
   const least = apart({ on: 0, off: 0 }, 'on')
   assert.ok(least.off > 0 && least.on > least.off)
+})
+
+test('a click on the raster picks the neuron that is drawn there', () => {
+  const places = arrange([320, 256, 128, 24])
+  assert.equal(neuronAt(0, places), 319)
+  assert.equal(neuronAt(places[0].height * 0.999, places), 0)
+  assert.equal(neuronAt(places[1].top + 1e-9, places), 320)
+  assert.equal(neuronAt(1, places), 727)
+})
+
+test('a neuron is told with where it is, what it hears best and what it works on', () => {
+  const neuron = {
+    layer: 1,
+    neuron: 37,
+    fibres: ['gain 1', 'rise'],
+    bands_hz: [100, 2000],
+    weights: [
+      [0.1, -0.9],
+      [0, 0.5],
+    ],
+    labels: [
+      ['french_horn', 0.4],
+      ['oboe', -0.3],
+    ],
+  }
+  assert.equal(
+    described(neuron, 4),
+    'layer 1, neuron 37. Hears 2 kHz (rise) best; works for french horn, against oboe.',
+  )
 })

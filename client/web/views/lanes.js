@@ -128,7 +128,7 @@ export function mount(root, { onOrder, onFold, onRules, onDetect, again }) {
         lane.row.title = explained(label, wanted, why)
         lane.why = why?.why === 'below_threshold'
         if (open === label)
-          lane.panel.update({ rules: wanted.rules, detected: wanted.detected, own: wanted.own, pending })
+          lane.panel.update({ ...wanted, pending, fixed: state.input === 'server' })
       }
       for (const [family, { inside }] of heads) {
         const names = on.filter((label) => lanes.get(label)?.row.dataset.family === family).map(words)

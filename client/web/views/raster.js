@@ -30,7 +30,15 @@ export function nameOf(i, n) {
   return i === n - 1 ? 'outputs' : `layer ${i}`
 }
 
-export function mount(root, { again }) {
+/** The neuron at a height (0 at the top, 1 at the foot) of the picture. */
+export function neuronAt(share, places) {
+  const i = Math.max(0, places.findLastIndex(({ top }) => top <= share))
+  const { first, count, top, height } = places[i]
+  const row = Math.min(count - 1, Math.max(0, Math.floor(((share - top) / height) * count)))
+  return first + (i === 0 ? count - 1 - row : row)
+}
+
+export function mount(root, { again, onPick }) {
   const axis = root.querySelector('.axis')
   let ink = {}
   let history = null
@@ -65,6 +73,10 @@ export function mount(root, { again }) {
       reel.stale()
     },
   )
+
+  root.querySelector('canvas').addEventListener('click', (event) => {
+    if (places.length > 0) onPick(neuronAt(event.offsetY / event.target.clientHeight, places))
+  })
 
   return {
     draw(scene) {
