@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --quiet
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench bench-service clean
 
 run: .venv/run.stamp  ## the service and its page on http://127.0.0.1:8000, with the shipped model
 	@$(BIN)/spiccato serve $(ARGS)
@@ -22,6 +22,9 @@ check: .venv/test.stamp  ## style, types, the page's modules
 bench: .venv/bench.stamp  ## what a frame costs beside other engines in the same run, and what a session adds
 	@$(BIN)/python -m tests.bench_engine $(ARGS)
 	@$(BIN)/python -m tests.bench_session
+
+bench-service: .venv/bench.stamp  ## what one process of the service bears: 1 to 1000 live sessions, about four minutes
+	@$(BIN)/python -m tests.bench_service $(ARGS)
 
 clean:  ## everything that these targets made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -152,7 +152,7 @@ class Talk(asyncio.Protocol):
             seen.left_out += message["to_seq"] - message["from_seq"] + 1
         elif kind == "gap":
             seen.gaps += 1
-        elif kind == "started":
+        elif kind == "started" and not self.started.done():
             self.started.set_result(None)
         elif kind == "error":
             self._error = StreamError(message["code"], message["message"], retryable=message["retryable"])
@@ -202,9 +202,13 @@ class Load:
         opening = [asyncio.create_task(self._open(uri, turns)) for _ in range(self.plan.sessions)]
         try:
             self._talks = list(await asyncio.gather(*opening))
-        finally:
+        except BaseException:
             for task in opening:
                 task.cancel()
+            for talk in await asyncio.gather(*opening, return_exceptions=True):
+                if isinstance(talk, Talk):
+                    talk.transport.abort()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -247,8 +251,12 @@ class Load:
                 _, talk = await asyncio.get_running_loop().create_connection(
                     lambda: Talk(uri, self.plan, self.seen), uri.host, uri.port, ssl=True if uri.secure else None
                 )
-                async with asyncio.timeout(PATIENCE_S):
-                    await talk.started
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        await talk.started
+                except BaseException:
+                    talk.transport.abort()
+                    raise
             except TimeoutError as error:
                 raise StreamError("unreachable", f"no `started` within {PATIENCE_S:g} s", retryable=True) from error
             except OSError as error:

@@ -1,9 +1,10 @@
 """The one place where the service is wired: routes, errors, start and stop."""
 
 import asyncio
+import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +15,21 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from server import health, info, live, metrics, neurons, origin, reload, sources, tickets, transport, upload, watch
+from server import (
+    elsewhere,
+    health,
+    info,
+    live,
+    metrics,
+    neurons,
+    origin,
+    reload,
+    sources,
+    tickets,
+    transport,
+    upload,
+    watch,
+)
 from server.auth import Access, Authenticated
 from server.below import Below
 from server.commands import shown
@@ -24,6 +39,7 @@ from server.headers import AnswerHeaders
 from server.origin import SameOrigin
 from server.outputs import outputs
 from server.past import rest as past
+from server.place import Place
 from server.reload import Reloader
 from server.service import Service
 from server.settings import ROOT, Settings
@@ -34,12 +50,22 @@ log = logging.getLogger("spiccato.app")
 
 WS_MAX_BYTES = 32 * 1024 * 1024  # above every `max_chunk_bytes`, so that our own answer names the limit
 
+COMMON: dict[str, Any] = {  # of every uvicorn
+    "log_config": None,
+    "access_log": False,
+    "http": transport.Http,
+    "ws": transport.WebSocket,
+    "ws_max_size": WS_MAX_BYTES,
+    "ws_per_message_deflate": False,  # PCM does not compress, and it costs more CPU than the engine
+    "server_header": False,
+}
 
-def create_app(settings: Settings, config: Config | None = None) -> FastAPI:
+
+def create_app(settings: Settings, config: Config | None = None, place: Place | None = None) -> FastAPI:
     """Raises engine.weights.ModelError where the model file cannot be used, server.tokens.AuthError where the settings
     would leave the service open to a network without a token, server.fits.Unfit where settings do not fit together."""
-    access = Access(settings)
-    service = Service(settings)
+    access = Access(settings, place)
+    service = Service(settings, place)
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     reloader = Reloader(service, access, config or Config(settings, None, given))
 
@@ -49,12 +75,15 @@ def create_app(settings: Settings, config: Config | None = None) -> FastAPI:
         await service.outputs.apply(settings.outputs)
         warming = asyncio.create_task(service.warm())
         warming.add_done_callback(_warmed)
-        watching = asyncio.create_task(service.metrics.watch_the_loop())
-        looking = asyncio.create_task(reloader.watch())
-        with reloader.on_hangup():
+        background = [asyncio.create_task(service.metrics.watch_the_loop())]
+        if place is None:
+            background.append(asyncio.create_task(reloader.watch()))
+        elif not place.is_first:
+            background.append(asyncio.create_task(elsewhere.tell_first(place, service.hub)))
+        with contextlib.nullcontext() if place is not None else reloader.on_hangup():
             yield
-        looking.cancel()
-        watching.cancel()
+        for task in background:
+            task.cancel()
         await asyncio.wait({warming})
         await service.outputs.close()
         await asyncio.to_thread(service.close)
@@ -63,6 +92,9 @@ def create_app(settings: Settings, config: Config | None = None) -> FastAPI:
     app.state.service = service
     app.state.access = access
     app.state.reloader = reloader
+    app.state.place = place
+    if place is not None and not place.is_first:
+        app.add_middleware(elsewhere.Forward, place=place)
     app.add_middleware(Authenticated, access=access)
     app.add_middleware(SameOrigin, names=origin.names(settings.host, settings.allowed_hosts))
     app.add_middleware(Below, root=settings.root_path)
@@ -120,27 +152,46 @@ async def _failed(_: Request, error: Exception) -> JSONResponse:
 class Server(uvicorn.Server):
     """uvicorn, except that when it stops every session first sends its last events and its summary."""
 
+    def __init__(self, config: uvicorn.Config, inner: "Inner | None" = None) -> None:
+        super().__init__(config)
+        self._inner = inner  # among several workers: what the others ask
+        self._inside: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._inner is not None and not self.should_exit:
+            self._inside = asyncio.create_task(self._inner.serve())
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         service: Service = self.config.app.state.service  # type: ignore[union-attr]
         await service.drain()
+        if self._inner is not None and self._inside is not None:
+            self._inner.should_exit = True
+            await self._inside
         await super().shutdown(sockets)
 
 
-def server(settings: Settings, config: Config | None = None) -> Server:
+class Inner(uvicorn.Server):
+    """One more, for the other workers, on a socket of this machine. Signals are the outer one's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server(settings: Settings, config: Config | None = None, place: Place | None = None) -> Server:
     """The app on uvicorn, ready to `run()`. Logging is the caller's."""
+    app = create_app(settings, config, place)
     wanted = uvicorn.Config(
-        create_app(settings, config),
+        app,
         host=settings.host,
         port=settings.port,
-        log_config=None,
-        access_log=False,
-        http=transport.Http,
-        ws=transport.WebSocket,
-        ws_max_size=WS_MAX_BYTES,
-        ws_per_message_deflate=False,  # PCM does not compress, and it costs more CPU than the engine
-        server_header=False,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
         forwarded_allow_ips=settings.forwarded_allow_ips,
+        **COMMON,
     )
-    return Server(wanted)
+    if place is None:
+        return Server(wanted)
+    trusted = elsewhere.Trusted(app, app.state.service.hub)
+    return Server(wanted, Inner(uvicorn.Config(trusted, uds=str(place.socket), lifespan="off", **COMMON)))

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 from server.below import routed
 from server.errors import Code, Refusal
 from server.limits import Attempts, is_loopback, one_address
+from server.place import TRUSTED, Place
 from server.roles import Role, allowed
 from server.settings import Settings
 from server.tickets import Tickets
@@ -32,7 +33,8 @@ WRONG_BURST, WRONG_PER_MINUTE = 10, 10.0  # wrong tokens of one address
 class Access:
     """What the middleware decides by, for one app."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, place: Place | None = None) -> None:
+        self._used_tickets = None if place is None else place.used_tickets
         self.use(check(settings))
         self.wrong = Attempts(WRONG_BURST, WRONG_PER_MINUTE)
         self.connects = Attempts(settings.connects_per_minute, settings.connects_per_minute)
@@ -40,7 +42,7 @@ class Access:
     def use(self, tokens: Tokens) -> None:
         """From now on these are known. Connections that are open stay so."""
         self.tokens = tokens
-        self.tickets = Tickets(tokens.key())
+        self.tickets = Tickets(tokens.key(), self._used_tickets)
 
     def role(self, headers: Headers, subprotocols: list[str], address: str) -> Role:
         """Whose request it is. Raises Refusal."""
@@ -96,6 +98,10 @@ class Authenticated:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        if TRUSTED in scope:
+            scope["spiccato.role"] = scope[TRUSTED]
             await self._app(scope, receive, send)
             return
         method = scope.get("method", "WS")

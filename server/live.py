@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -17,6 +18,7 @@ from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketState
 
 from server import commands as c
+from server import elsewhere
 from server.errors import Close, Refusal
 from server.outbox import encoded
 from server.service import Service
@@ -55,7 +57,7 @@ class Connection:
         self._socket: Socket = websocket.scope[SOCKET]
         self._reader_s = reader_s
         self._sessions = sessions
-        self._end: asyncio.Future[tuple[Close, str]] = loop.create_future()  # how the server closes
+        self._end: asyncio.Future[tuple[int, str]] = loop.create_future()  # how the server closes
         self._waiting: deque[tuple[str | bytes, float]] = deque()  # what came and found no room in the inbox
         self._let_in = asyncio.Event()  # none of them is left
         self._let_in.set()
@@ -63,6 +65,8 @@ class Connection:
         self._first = True  # nothing came yet
         self._patience: asyncio.TimerHandle | None = None  # with a reader that takes nothing
         self._conversation = sessions.enter(self)
+        self._other: elsewhere.Session | None = None  # it is another worker's
+        self._passing: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
         for_good = False
@@ -83,9 +87,11 @@ class Connection:
         except WebSocketDisconnect:
             pass  # lost: the session waits
         finally:
-            reading.cancel()
+            ours = [task for task in (reading, self._passing) if task is not None]
+            for task in ours:
+                task.cancel()
             self._trust()
-            await asyncio.gather(reading, return_exceptions=True)  # cancelled
+            await asyncio.gather(*ours, return_exceptions=True)  # cancelled
             self._sessions.leave(self, self._conversation, for_good=for_good)
 
     # --- what comes ---
@@ -98,9 +104,14 @@ class Connection:
         if self._first:
             self._first = False
             if isinstance(data, str) and (start := c.resuming(data)) is not None:
-                self._resume(start)
+                if (worker := self._sessions.elsewhere(start)) is not None:
+                    self._pass_on(worker, data)
+                else:
+                    self._resume(start)
                 return
-        if self._waiting or not self._conversation.inbox.offer(data, arrived):
+        if self._other is not None:
+            self._other.came(data)
+        elif self._waiting or not self._conversation.inbox.offer(data, arrived):
             self._waiting.append((data, arrived))
             self._let_in.clear()
             self._socket.hold(True)
@@ -127,6 +138,17 @@ class Connection:
         except Refusal as refusal:
             instead.inbox.order(partial(Session.fail, refusal=refusal))
         self.flush()
+
+    def _pass_on(self, worker: Path, start: str) -> None:
+        """The session to resume is another worker's."""
+        self._sessions.give_up(self._conversation)
+        self._other = elsewhere.Session(self._socket.tell, self._socket.hold)
+        self._other.came(start)
+
+        async def passing(other: elsewhere.Session) -> None:
+            self._finish(*await other.run(worker))
+
+        self._passing = asyncio.create_task(passing(self._other))
 
     # --- what goes ---
 
@@ -162,11 +184,11 @@ class Connection:
             self._patience.cancel()
             self._patience = None
 
-    def _finish(self, close: Close, reason: str = "") -> None:
+    def _finish(self, close: int, reason: str = "") -> None:
         if not self._end.done():
             self._end.set_result((close, reason))
 
-    async def _close(self, close: Close, reason: str) -> None:
+    async def _close(self, close: int, reason: str) -> None:
         if close is self._conversation.session.closed:  # all was said: what the network holds may take its time
             await self._websocket.close(close)
             return

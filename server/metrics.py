@@ -23,7 +23,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 
+from server.gathered import gathered
 from server.meter import PHASES, WHERE, Histogram
+from server.place import TRUSTED, Place
 from server.protocol import State
 from server.version import VERSION
 
@@ -140,4 +142,7 @@ async def metrics(request: Request) -> Response:
     service.metrics.states = Counter(source["state"] for source in service.sources.told())
     service.metrics.outputs = service.outputs.told()
     text = await run_in_threadpool(generate_latest, service.metrics.registry)  # the loop has better to do
+    place: Place | None = request.app.state.place
+    if place is not None and TRUSTED not in request.scope:
+        text = await gathered(place, text)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

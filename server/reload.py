@@ -157,6 +157,8 @@ def _in_terminal() -> bool:
 @router.post("/v1/reload")
 async def reload(request: Request) -> dict[str, Any]:
     """Read the settings again; which of them changed, and which wait for a restart."""
+    if request.app.state.place is not None:
+        raise Refusal(Code.BAD_CONFIG, "nothing has changed: several workers read their settings at the start only")
     try:
         changes = await request.app.state.reloader.reload()
     except ConfigError as error:

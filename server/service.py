@@ -18,6 +18,7 @@ from server.hub import Hub
 from server.metrics import Metrics
 from server.outputs.outputs import Outputs
 from server.past.history import History
+from server.place import Place
 from server.protocol import Limits
 from server.sessions import Sessions
 from server.settings import Settings
@@ -31,7 +32,7 @@ DRAIN_S = 10.0  # how long sessions get to send their last events when the serve
 
 
 class Service:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, place: Place | None = None) -> None:
         self.settings = settings
         self.loaded: Model = weights.load(settings.model)  # as its file has it
         check(settings, self.loaded)
@@ -49,7 +50,7 @@ class Service:
         self.history = None if settings.history.get_secret_value() == "off" else History(settings)
         clips = None if self.history is None else self.history.clips
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
-        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session)
+        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session, place)
         self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file, of_source, settings.allowed)
         self.outputs = Outputs(self.model, self.hub)
         self.metrics = Metrics(self)

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 from engine.weights import Model
@@ -19,6 +20,7 @@ from server.conversation import Connected, Conversation
 from server.errors import Close, Code, Refusal
 from server.lane import Lane
 from server.meter import Meters
+from server.place import Place
 from server.session import Session, Witnessing
 from server.settings import Settings
 
@@ -33,11 +35,13 @@ class Sessions:
         executor: Executor,
         tell: Callable[[str, dict[str, Any]], None] = lambda source, message: None,
         witnessing: Witnessing | None = None,
+        place: Place | None = None,  # among several workers
     ) -> None:
         self._model = model
         self._settings = settings
         self._lane = Lane(model, settings.max_sessions + settings.max_detached, executor)
         self._witnessing = witnessing
+        self._place = place
         self._tell = tell  # hears what the sessions say, telemetry left out
         self._connections: set[Connected] = set()
         self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
@@ -74,6 +78,8 @@ class Sessions:
     def enter(self, connection: Connected) -> Conversation:
         """A new session for a connection."""
         session_id = f"s_{secrets.token_hex(6)}"
+        if self._place is not None:
+            session_id = self._place.mark(session_id)
         secret = secrets.token_urlsafe(32)
         window_s = self._settings.resume_s
         resume = p.ResumeInfo(token=f"{session_id}.{secret}", window_s=window_s) if window_s else None
@@ -94,6 +100,20 @@ class Sessions:
         task.add_done_callback(lambda task: self._ended(conversation, task))
         return conversation
 
+    def elsewhere(self, start: c.Start) -> Path | None:
+        """The socket of the worker that has the session which `start` names, if it is another one."""
+        assert start.resume is not None
+        if self._place is None or (owner := self._place.owner(start.resume.token)) == self._place.number:
+            return None
+        return self._place.socket_of(owner)
+
+    def give_up(self, conversation: Conversation) -> None:
+        """A new session, of which its connection wants nothing."""
+        conversation.detach()
+        conversation.outbox.close()
+        self._running[conversation].cancel()
+        self._kept.pop(conversation.session.id, None)
+
     def resume(self, start: c.Start, instead: Conversation, connection: Connected) -> Conversation:
         """The waiting session that `start` names goes on over `connection`, whose new session `instead` is given up.
 
@@ -109,10 +129,7 @@ class Sessions:
         conversation.outbox.rewind(start.resume.last_seq)
         conversation.attach(connection)
         conversation.inbox.order(Session.resumed)
-        instead.detach()
-        instead.outbox.close()
-        self._running[instead].cancel()
-        self._kept.pop(instead.session.id, None)
+        self.give_up(instead)
         log.info(
             "resume session=%s over=%s last_seq=%d", conversation.session.id, instead.session.id, start.resume.last_seq
         )

@@ -119,10 +119,13 @@ class Settings(BaseSettings):
         default=2_000_000_000, ge=1_000_000, description="over this size together the oldest clips are deleted"
     )
 
+    workers: int = Field(
+        default=1, ge=1, le=64, description="processes that serve, for more cores; each has its own limits (Linux)"
+    )
     threads: int = Field(default=2, ge=1, le=64, description="threads that run the engine for live sessions")
 
     max_sessions: int = Field(
-        default=200, ge=1, le=10_000, description="live sessions at once; the next one gets HTTP 503"
+        default=500, ge=1, le=10_000, description="live sessions at once; the next one gets HTTP 503"
     )
     max_chunk_bytes: int = Field(
         default=1_048_576, ge=1_024, le=16_777_216, description="bytes of one WebSocket message"
@@ -143,7 +146,7 @@ class Settings(BaseSettings):
         default=60.0, ge=0, le=86_400, description="a session whose connection was lost waits so long; 0: not at all"
     )
     max_detached: int = Field(
-        default=200, ge=0, le=10_000, description="sessions that wait at once for a client that comes back"
+        default=500, ge=0, le=10_000, description="sessions that wait at once for a client that comes back"
     )
     max_detached_bytes: int = Field(
         default=67_108_864, ge=0, description="bytes of messages and audio that all waiting sessions may hold"

@@ -24,11 +24,12 @@ from server import tokens
 from server.limits import is_loopback
 from server.reader import ReadError
 from server.settings import Settings
+from spiccato.openfiles import for_service
+from spiccato.openfiles import needed as files_needed
 
 PYTHON = (3, 11)
 WARM_S = 5.0  # with kept kernels it takes about one
 DECODERS = {"WAV": "pcm_s16le", "FLAC": "flac", "OGG Vorbis": "vorbis", "OGG Opus": "opus", "MP3": "mp3", "M4A": "aac"}
-SPARE_FILES = 64  # descriptors beside those of sessions and uploads
 STA_UNSYNC = 0x0040  # of adjtimex(2): the clock is not synchronised
 KERNELS_MB = 200  # that compiled kernels may take
 
@@ -199,17 +200,12 @@ def clock(_: Settings) -> Finding:
 
 
 def files(settings: Settings) -> Finding:
-    try:
-        import resource
-    except ImportError:
-        return Finding("open files", "ok", "this system has no such limit")
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = settings.max_sessions + 2 * settings.max_uploads + SPARE_FILES
-    if limit != resource.RLIM_INFINITY and limit < needed:
+    limit, needed = for_service(settings), files_needed(settings)
+    if limit < needed:
         found = (
             f"the limit is {limit}; {settings.max_sessions} sessions and {settings.max_uploads} uploads need {needed}"
         )
-        return Finding("open files", "problem", found, f"ulimit -n {2 * needed}, or LimitNOFILE= of the systemd unit")
+        return Finding("open files", "problem", found, f"ulimit -Hn {2 * needed}, or LimitNOFILE= of the systemd unit")
     return Finding("open files", "ok", f"the limit is {limit}, {needed} may be needed")
 
 

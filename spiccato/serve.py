@@ -5,11 +5,14 @@ import errno
 import logging
 import socket
 
+from engine import weights
 from server import logs, tokens
 from server.app import server
 from server.config import Config
-from server.fits import Unfit
+from server.fits import Unfit, check
 from server.limits import is_loopback
+from spiccato import workers
+from spiccato.openfiles import for_service, needed
 from spiccato.trouble import fail
 
 log = logging.getLogger("spiccato.serve")
@@ -26,11 +29,24 @@ def run(config: Config) -> None:
         known = tokens.check(settings)
     except tokens.AuthError as error:
         fail(str(error))
+    if settings.workers > 1:
+        workers.can_share()
+        if settings.clips == "all":
+            fail("clips=all keeps the sound of live sessions beside the history: it needs workers=1")
+    if for_service(settings) < needed(settings):
+        log.warning("open files: this process may have fewer than its limits need; see spiccato doctor")
     listening = _listen(settings.host, settings.port)
     port = listening.getsockname()[1]
+    if settings.workers > 1:
+        listening.close()  # it was free
+        listening = workers.shared(settings.host, port)
     with listening:
+        running = None
         try:
-            running = server(settings, config)
+            if settings.workers == 1:
+                running = server(settings, config)
+            else:
+                check(settings, weights.load(settings.model))  # once for all
         except Unfit as error:
             raise config.error(error.mistakes) from error
         address = _address(settings.host, port, settings.tls_cert is not None)
@@ -41,6 +57,9 @@ def run(config: Config) -> None:
             )
         if not known and settings.allowed_hosts:
             log.warning("allowed_hosts=%s without a token: the proxy must ask who comes", settings.allowed_hosts)
+        if running is None:
+            workers.run(settings, listening)
+            return
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
             running.run(sockets=[listening])
     if not running.started:
