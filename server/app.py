@@ -75,6 +75,8 @@ def create_app(settings: Settings, config: Config | None = None, place: Place | 
         await service.outputs.apply(settings.outputs)
         warming = asyncio.create_task(service.warm())
         warming.add_done_callback(_warmed)
+        if place is not None:
+            await warming  # the kernel gives a worker connections as soon as it listens: the ready ones take them
         background = [asyncio.create_task(service.metrics.watch_the_loop())]
         if place is None:
             background.append(asyncio.create_task(reloader.watch()))

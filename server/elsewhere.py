@@ -119,9 +119,11 @@ class Forward:
         await send({"type": "websocket.accept"})
         going = asyncio.create_task(_until_disconnect(receive, other))
         try:
-            async for message in other:
-                kind = "text" if isinstance(message, str) else "bytes"
-                await send({"type": "websocket.send", kind: message})
+            with contextlib.suppress(ConnectionClosed):  # with whatever code: it is passed on
+                while True:
+                    message = await other.recv()
+                    kind = "text" if isinstance(message, str) else "bytes"
+                    await send({"type": "websocket.send", kind: message})
             code = other.close_code if other.close_code not in (None, 1006) else Close.SHUTDOWN
             if not going.done():
                 await send({"type": "websocket.close", "code": code, "reason": other.close_reason or ""})
@@ -152,11 +154,10 @@ class Session:
             return Close.RESUME_GONE, "the worker that had this session is gone, and the session with it"
         passing = asyncio.create_task(self._pass_on(other))
         try:
-            first = True  # `ready` of a session that is given up for the waiting one; the client has had one
-            async for message in other:
-                if not first:
-                    self._tell(message)
-                first = False
+            with contextlib.suppress(ConnectionClosed):  # with whatever code: it is passed on
+                await other.recv()  # `ready` of a session that is given up for the waiting one: the client has had one
+                while True:
+                    self._tell(await other.recv())
             return other.close_code or Close.INTERNAL, other.close_reason or ""
         finally:
             passing.cancel()

@@ -53,4 +53,5 @@ class Place:
         """Those of this worker: what a service has once, the first one has."""
         if self.is_first:
             return settings
-        return settings.model_copy(update={"microphone": None, "history": SecretStr("off"), "clips": "off"})
+        nothing: dict[str, object] = {"microphone": None, "sources": [], "sources_file": None, "outputs": ()}
+        return settings.model_copy(update={**nothing, "history": SecretStr("off"), "clips": "off"})

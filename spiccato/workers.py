@@ -5,6 +5,7 @@ again, and the log tells; its sessions are lost with it, the others' go on.
 """
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -102,8 +103,8 @@ def work(settings: Settings, place: Place, port: int) -> None:
     for_service(settings)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with shared(settings.host, port) as listening:
-        listening.listen(2048)
         running = server(place.settings(settings), place=place)
+        gc.freeze()  # what is there from the start is no garbage: full collections, 0.1 s each, need not look at it
         running.run(sockets=[listening])
     if not running.started:
         sys.exit(1)

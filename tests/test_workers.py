@@ -85,6 +85,8 @@ class Workers:
         finally:
             self.process.kill()
             self._reading.join(30)
+            if self.process.stdout is not None:
+                self.process.stdout.close()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -150,12 +152,12 @@ def test_a_session_is_found_again_whichever_worker_the_client_comes_back_to(
 
 def test_what_a_service_has_once_is_the_same_at_every_worker(workers: Workers) -> None:
     with workers.connection(1) as ws:
-        send(ws, "start", audio=FRAMED, source={**FILE, "name": "of-the-second"})
+        send(ws, "start", audio=FRAMED, source={"name": "of-the-second"})
         ws.send(frames(0, SOUND))
         send(ws, "stop")
         until(ws, "summary")
     found = lambda: {  # noqa: E731
-        len(workers.get("/v1/history/events?source=of-the-second").json().get("events", [])) for _ in range(12)
+        len(workers.get("/v1/history?source=of-the-second").json().get("events", [])) for _ in range(12)
     }
     eventually(lambda: found() == {2}, 20)
     assert {workers.get("/v1/sources").json()["sources"] == [] for _ in range(12)} == {True}
@@ -184,7 +186,7 @@ def test_a_ticket_opens_one_connection_of_one_worker(workers: Workers) -> None:
 
 def test_a_stranger_is_refused_by_each_worker(workers: Workers) -> None:
     for _ in range(8):
-        for path in ("/v1/sources", "/v1/history/events", "/metrics"):
+        for path in ("/v1/sources", "/v1/history", "/metrics"):
             answer = httpx.get(f"{workers.url}{path}", headers={"x-spiccato-role": "admin"}, timeout=30)
             assert answer.status_code == 401, path
 
