@@ -23,15 +23,16 @@ from server.past.query import Cursor, Filter
 from server.past.retention import DAY_MS, Limits, Retention
 from server.past.tables import REVISION, clips, corrections, events, gaps, metadata, sessions
 from tests.past_rows import START, event_id, keep, row
-from tests.postgres import Cluster, cluster
+from tests.postgres import cluster
 
 SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Cluster]:
+def postgres() -> Iterator[str]:
+    """The URL of a database."""
     with cluster() as running:
-        yield running
+        yield running.create("history")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -39,10 +40,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     if request.param == "sqlite":
         url = str(tmp_path / "history.sqlite")
     else:
-        running: Cluster = request.getfixturevalue("postgres")
-        url = running.create("d" + event_id(abs(hash(tmp_path))).lower())
+        url = request.getfixturevalue("postgres")
     opened = Database(address(url, tmp_path))
     opened.prepare()
+    emptied(opened)
     yield opened
     opened.close()
 
@@ -78,6 +79,8 @@ def test_a_second_start_changes_nothing_and_a_newer_form_is_refused(database: Da
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(HistoryError, match="newer Spiccato"):
         database.prepare()
+    with database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{REVISION}'")
 
 
 MOMENTS = st.lists(st.integers(0, 12), min_size=1, max_size=24)  # many at the same moment
