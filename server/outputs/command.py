@@ -108,3 +108,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), GRACE_S)
+    assert process.stderr is not None
+    with contextlib.suppress(TimeoutError):  # once there is no more to read, asyncio lets go of its pipes
+        async with asyncio.timeout(GRACE_S):
+            while await process.stderr.read(TOLD_BYTES):
+                pass
