@@ -41,7 +41,8 @@ clean:  ## everything that these targets made
 .venv/test.stamp: .venv/run.stamp
 	@tools/debian-packages test
 	@echo "installing the test and training tools into .venv (PyTorch among them)"
-	@$(PIP) --editable '.[train,test]'
+	@$(PIP) --editable '.[train,test,chips]'
+	@$(PIP) --no-deps 'norse>=1.1' || echo "Norse is not installed: its tests are skipped"
 	@touch $@
 
 .venv/bench.stamp: .venv/test.stamp

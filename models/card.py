@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from engine.weights import load
+from engine.weights import Model, load
+from models.evaluation.operations import activation_sparsity, connection_sparsity, footprint_bytes
 
 COMMAND = "spiccato train --data DIR --seed {seed} --out {name}.safetensors"
 
@@ -97,7 +98,7 @@ def card(path: Path) -> str:
             ],
         ),
         *_calibration(trained.get("calibration")),
-        *_further(figures.get("further")),
+        *_further(model, figures.get("further")),
         "False onsets by label: " + (", ".join(f"{k} {v}" for k, v in false["labels"].items()) or "none") + ".",
         "### Each label",
         _table(
@@ -199,7 +200,7 @@ def _budget(row: dict[str, Any], bold: bool) -> str:
     return f"**{text}**" if bold else text
 
 
-def _further(told: dict[str, Any] | None) -> list[str]:
+def _further(model: Model, told: dict[str, Any] | None) -> list[str]:
     """What `spiccato evaluate` measures besides, on the report half."""
     if told is None or not told["clips"]:
         return []
@@ -223,12 +224,22 @@ def _further(told: dict[str, Any] | None) -> list[str]:
                 ("family, after 1 s", _share(told["family_accuracy"])),
                 ("mean average precision", _share(told["macro_average_precision"])),
                 *events,
+            ],
+        ),
+        "As NeuroBench counts (`models/evaluation/operations.py`), on the same clips:",
+        _table(
+            ("figure", "value"),
+            [
+                ("footprint: parameters and membranes", f"{footprint_bytes(model)} bytes"),
+                ("connection sparsity", _share(connection_sparsity(model))),
+                ("activation sparsity", _share(activation_sparsity(work))),
                 (
                     "synaptic operations a second",
                     f"{work['effective_accumulates'] / 1e6:.1f} million effective accumulates of"
-                    f" {work['dense_synaptic_operations'] / 1e6:.1f} million; YAMNet"
+                    f" {work['dense_synaptic_operations'] / 1e6:.1f} million dense, no multiplies; YAMNet"
                     f" {work['yamnet_multiplies'][0] / 1e6:.0f} million multiplies",
                 ),
+                ("membrane updates a second", f"{work['membrane_updates'] / 1e3:.1f} thousand"),
             ],
         ),
     ]

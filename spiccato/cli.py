@@ -12,6 +12,7 @@ import typer
 from models.calibrate_cli import calibrate
 from models.cli import train
 from models.data_cli import app as data_app
+from models.exporting.cli import export
 from server.roles import Role
 from server.version import VERSION
 from spiccato.config import app as config_app
@@ -409,6 +410,7 @@ def evaluate(
 
 app.command()(train)
 app.command()(calibrate)
+app.command()(export)
 app.add_typer(data_app)
 app.add_typer(config_app)
 app.add_typer(history_app)

@@ -1,5 +1,6 @@
 """Thresholds keep a budget of false onsets; a finished model can be given others, and its card tells what each buys."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,8 @@ def test_the_command_gives_a_finished_model_other_thresholds_and_the_same_weight
     assert strict.trained["calibration"]["chosen"]["budget_per_hour"] == 3.0
     text = card(out)
     assert "| **3** |" in text
+    assert re.search(r"\| activation sparsity \| \d+\.\d % \|", text)
+    assert "| footprint: parameters and membranes |" in text
     assert text == out.with_suffix(".md").read_text(encoding="utf-8")
 
 

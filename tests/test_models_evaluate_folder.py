@@ -132,6 +132,10 @@ def test_synaptic_operations_are_spikes_times_weights_that_are_not_zero(toy: Mod
     assert figures["dense_synaptic_operations"] == weight.size * 100
     assert figures["membrane_updates"] == (weight.shape[0] + 2) * 100
     assert figures["yamnet_multiplies"] == [72_083_333, 144_166_667]
+    fibres = weight.shape[0]
+    assert figures["footprint_bytes"] == weight.size + 2 * (4 + 4 + 4 + 4)  # bias, beta, threshold, membrane
+    assert figures["connection_sparsity"] == round(1 / fibres, 4)
+    assert figures["activation_sparsity"] == round(1 - 5 / (fibres + 2), 4)  # three fibres and both labels fire
 
 
 def test_average_precision_by_hand() -> None:

@@ -1,9 +1,10 @@
-"""Synaptic operations as NeuroBench counts them, from the spikes of the real engine. Knows spikes and weights.
+"""NeuroBench's figures of a network, its operations from the spikes of the real engine. Knows spikes and weights.
 
 Effective accumulates: for each spike the synapses of its neuron whose weight is not zero. Dense: every synapse in every
 frame. A membrane is updated for each neuron and frame. The spectrum before the cochlea is not counted, nor is it in
-the figure of the CNN.
-Source: NeuroBench, Yik and others, arXiv 2304.04640, and its documentation of `SynapticOperations`.
+the figure of the CNN. Footprint: the network's parameters as in the file, and its membranes. Activation sparsity: the
+share of neurons and frames without a spike, the cochlea's among them. Connection sparsity: the zeros among the weights.
+Source: NeuroBench, Yik and others, arXiv 2304.04640, and its documentation of its metrics.
 """
 
 from typing import Any
@@ -17,6 +18,26 @@ from engine.weights import Model
 # window each 0.96 or, by default, each 0.48 s
 YAMNET_PER_WINDOW = 69.2e6
 YAMNET_WINDOWS_S = (0.96, 0.48)
+
+
+def footprint_bytes(model: Model) -> int:
+    """Weights int8, biases int32, decays, thresholds and membranes float32."""
+    return sum(
+        layer.weight.nbytes + layer.bias.nbytes + layer.beta.nbytes + layer.threshold.nbytes + 4 * len(layer.beta)
+        for layer in model.layers
+    )
+
+
+def connection_sparsity(model: Model) -> float:
+    """0 to 1."""
+    return 1.0 - sum(np.count_nonzero(layer.weight) for layer in model.layers) / sum(
+        layer.weight.size for layer in model.layers
+    )
+
+
+def activation_sparsity(figures: dict[str, Any]) -> float:
+    """0 to 1, of `Operations.figures()`."""
+    return 1.0 - float(figures["spikes"]) / float(figures["membrane_updates"])
 
 
 class Operations:
@@ -45,11 +66,14 @@ class Operations:
         frames = max(1, self._frames)
         synapses = sum(layer.weight.size for layer in self._model.layers)
         low, high = (round(YAMNET_PER_WINDOW / seconds) for seconds in YAMNET_WINDOWS_S)
-        return {
+        figures: dict[str, Any] = {
             "effective_accumulates": round(self._accumulates / frames * rate),
             "dense_synaptic_operations": round(synapses * rate),
             "membrane_updates": round((self._model.front_end.fibres + self._model.neurons) * rate),
             "spikes": round(self._spikes / frames * rate),
             "yamnet_multiplies": [low, high],
             "seconds": round(self._frames / rate, 2),
+            "footprint_bytes": footprint_bytes(self._model),
+            "connection_sparsity": round(connection_sparsity(self._model), 4),
         }
+        return {**figures, "activation_sparsity": round(activation_sparsity(figures), 4)}
