@@ -6,6 +6,8 @@ Norse). One small shape of network for all, so that its kernel is compiled once.
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -269,6 +271,12 @@ def test_the_program_in_the_document_runs(tmp_path: Path, monkeypatch: pytest.Mo
     space: dict[str, Any] = {}
     exec(program[1].replace("models/weights/orchestra.safetensors", str(ORCHESTRA)), space)
     assert space["said"]["evidence"].shape == (100, len(space["model"].labels))
+
+
+def test_exporting_needs_no_pytorch() -> None:
+    code = "import sys, models.exporting.files, models.exporting.onnx_step; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def run(*arguments: Any) -> Any:
