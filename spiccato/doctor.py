@@ -26,12 +26,15 @@ from server.reader import ReadError
 from server.settings import Settings
 from spiccato.openfiles import for_service
 from spiccato.openfiles import needed as files_needed
+from spiccato.certificate import good_until
 
 PYTHON = (3, 11)
 WARM_S = 5.0  # with kept kernels it takes about one
 DECODERS = {"WAV": "pcm_s16le", "FLAC": "flac", "OGG Vorbis": "vorbis", "OGG Opus": "opus", "MP3": "mp3", "M4A": "aac"}
 STA_UNSYNC = 0x0040  # of adjtimex(2): the clock is not synchronised
 KERNELS_MB = 200  # that compiled kernels may take
+DAY_S = 86_400
+RENEW_DAYS = 14  # before its end a certificate should be a new one
 
 
 @dataclass(frozen=True)
@@ -122,13 +125,8 @@ def port(settings: Settings) -> Finding:
 def access(settings: Settings) -> Finding:
     try:
         known = tokens.check(settings)
-        if settings.tls_cert is not None and settings.tls_key is not None:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
     except tokens.AuthError as error:
         return Finding("access", "problem", str(error))
-    except (ssl.SSLError, OSError) as error:
-        found = f"{settings.tls_cert} and {settings.tls_key} cannot be used: {error}"
-        return Finding("access", "problem", found, "both have to be PEM, and the key that of the certificate")
     file = settings.token_file
     if file is not None and os.name == "posix" and file.stat().st_mode & 0o077:
         return Finding("access", "warning", f"others on this machine may read {file}", f"chmod 600 {file}")
@@ -139,6 +137,24 @@ def access(settings: Settings) -> Finding:
         )
     asked = "tokens are asked for" if known else "no token is asked for, and only this machine may connect"
     return Finding("access", "ok", f"{asked}; {'HTTPS' if settings.tls_cert else 'HTTP'}")
+
+
+def tls(settings: Settings) -> Finding:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return Finding("tls", "ok", "no certificate: the service speaks HTTP")
+    try:
+        left_s = good_until(settings.tls_cert, settings.tls_key) - time.time()
+    except ssl.SSLCertVerificationError as error:
+        found = f"{settings.tls_cert} is not good now: {error.verify_message}"
+        return Finding("tls", "problem", found, "renew it, then start the service again")
+    except (ssl.SSLError, OSError) as error:
+        found = f"{settings.tls_cert} and {settings.tls_key} cannot be used: {error}"
+        return Finding("tls", "problem", found, "both have to be PEM, and the key that of the certificate")
+    end = time.strftime("%Y-%m-%d", time.gmtime(time.time() + left_s))
+    found = f"{settings.tls_cert} is good until {end}, for {left_s / DAY_S:.0f} days"
+    if left_s < RENEW_DAYS * DAY_S:
+        return Finding("tls", "warning", found, "renew it, then start the service again")
+    return Finding("tls", "ok", found)
 
 
 def microphones(settings: Settings) -> Finding:
@@ -215,6 +231,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     kernels,
     port,
     access,
+    tls,
     microphones,
     codecs,
     disk,

@@ -88,7 +88,22 @@ def test_tokens_that_others_read_and_keys_that_fit_no_certificate_are_found(tmp_
     assert doctor.access(Settings(token_file=file)).state == "ok"
     open_ = doctor.access(Settings(token_file=file, host="0.0.0.0"))
     assert (open_.state, "TLS" in open_.found) == ("warning", True)
-    assert doctor.access(Settings(tls_cert=file, tls_key=file)).state == "problem"
+    assert doctor.tls(Settings(tls_cert=file, tls_key=file)).state == "problem"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command to make a certificate with")
+def test_the_end_of_a_certificate_is_told_in_time(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=spiccato.example"]
+    again = ["openssl", "x509", "-in", str(cert), "-signkey", str(key), "-out", str(cert)]
+    found: list[Finding] = []
+    for days, command in ((400, [*make, "-keyout", str(key), "-out", str(cert)]), (13, again), (-1, again)):
+        subprocess.run([*command, "-days", str(days)], check=True, capture_output=True)
+        found.append(doctor.tls(Settings(tls_cert=cert, tls_key=key)))
+    assert [one.state for one in found] == ["ok", "warning", "problem"]
+    assert "for 400 days" in found[0].found
+    assert found[2].found.endswith("certificate has expired")
+    assert doctor.tls(Settings()).state == "ok"
 
 
 @pytest.mark.parametrize(
