@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from server import (
     elsewhere,
@@ -30,6 +31,7 @@ from server import (
     upload,
     watch,
 )
+from server import failed, health, info, live, metrics, origin, reload, sources, tickets, transport, upload, watch
 from server.auth import Access, Authenticated
 from server.below import Below
 from server.commands import shown
@@ -90,7 +92,14 @@ def create_app(settings: Settings, config: Config | None = None, place: Place | 
         await service.outputs.close()
         await asyncio.to_thread(service.close)
 
-    app = FastAPI(title="Spiccato", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Spiccato",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=failed.RESPONSES,
+    )
     app.state.service = service
     app.state.access = access
     app.state.reloader = reloader
@@ -103,6 +112,7 @@ def create_app(settings: Settings, config: Config | None = None, place: Place | 
     app.add_middleware(AnswerHeaders)  # the outermost: refusals carry them too
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(Exception, _failed)
     app.include_router(live.router)
     app.include_router(sources.router)
@@ -145,6 +155,17 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     mistakes = (f"{located(e['loc'])} is {shown(e['input'])}: {e['msg']}" for e in error.errors()[:5])
     return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
+
+
+async def _plain(request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses by itself, in our own form."""
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.url.path[:100]!r}"
+    refusal = {
+        404: Refusal(Code.NOT_FOUND, f"{asked}: nothing is there"),
+        405: Refusal(Code.BAD_METHOD, f"{asked}: this address answers other methods only"),
+    }.get(error.status_code, Refusal(Code.BAD_MESSAGE, f"{asked}: {error.detail}"))
+    return JSONResponse(refusal.body(), error.status_code, error.headers)
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:

@@ -13,6 +13,7 @@ class Close(IntEnum):
     DONE = 1000  # after `summary`
     SHUTDOWN = 1001  # the server stops
     TOO_LARGE = 1009  # one message over the limit
+    TRY_AGAIN = 1013  # no session: there is no room, or not yet
     BAD_MESSAGE = 4400  # message, configuration or audio that cannot be used
     RESUME_GONE = 4404  # nothing to resume: unknown, over, or the replay no longer reaches back
     IDLE = 4408  # nothing came for too long
@@ -61,6 +62,8 @@ class Code(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"
     NOT_ALLOWED = "not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
+    NOT_FOUND = "not_found"
+    BAD_METHOD = "bad_method"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     UPLOAD_TOO_LARGE = "upload_too_large"
     UPLOAD_TIMEOUT = "upload_timeout"
@@ -109,6 +112,8 @@ HANDLING: dict[Code, Handling] = {
     Code.NOT_AUTHENTICATED: Handling(http=401),
     Code.NOT_ALLOWED: Handling(http=403),
     Code.NOT_ACCEPTABLE: Handling(http=406),
+    Code.NOT_FOUND: Handling(http=404),
+    Code.BAD_METHOD: Handling(http=405),
     Code.TOO_MANY_ATTEMPTS: Handling(http=429, retryable=True),
     Code.UPLOAD_TOO_LARGE: Handling(http=413),
     Code.UPLOAD_TIMEOUT: Handling(http=408, retryable=True),

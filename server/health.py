@@ -3,10 +3,11 @@
 Each check says in a sentence what it found. Knows the service; nothing of sessions.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from server.service import Service
 
@@ -21,7 +22,19 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz")
+class Check(BaseModel):
+    name: str
+    ok: bool
+    required: bool
+    reason: str
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "draining", "not ready", "starting"]
+    checks: list[Check]
+
+
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not ready"}})
 async def readyz(request: Request) -> JSONResponse:
     """200 where every check that is required is good, 503 where one is not; `checks` says why."""
     service: Service = request.app.state.service

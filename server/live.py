@@ -15,10 +15,12 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 from starlette.websockets import WebSocketState
 
 from server import commands as c
 from server import elsewhere
+from server import protocol as p
 from server.errors import Close, Refusal
 from server.outbox import encoded
 from server.service import Service
@@ -43,7 +45,7 @@ async def stream(websocket: WebSocket) -> None:
     except Refusal as refusal:
         log.info("refused peer=%s code=%s", _peer(websocket), refusal.code)
         service.metrics.refused[refusal.code] += 1
-        await websocket.send_denial_response(refused(refusal))
+        await _refuse(websocket, refusal)
         return
     await Connection(websocket, service.sessions, service.settings.reader_s).serve()
 
@@ -198,6 +200,20 @@ class Connection:
         with contextlib.suppress(TimeoutError, WebSocketDisconnect):  # a reader that takes nothing takes no close
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._websocket.close(close, reason)
+
+
+async def _refuse(websocket: WebSocket, refusal: Refusal) -> None:
+    """In place of the upgrade; but a page cannot read that answer, so a browser (it has an Origin) is told after it."""
+    if "origin" not in websocket.headers:
+        await websocket.send_denial_response(refused(refusal))
+        return
+    retryable = refusal.handling.retryable
+    error = p.Error(session="", seq=0, code=refusal.code, message=refusal.message, retryable=retryable, fatal=True)
+    cut_after(websocket.scope, CLOSE_TIMEOUT_S)
+    with contextlib.suppress(WebSocketDisconnect):  # it has gone
+        await websocket.accept()
+        await websocket.send_text(to_json(p.dumped(error)).decode())
+        await websocket.close(Close.TRY_AGAIN, refusal.code)
 
 
 def _peer(websocket: WebSocket) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -136,7 +137,7 @@ def _histogram(name: str, told: str, histogram: Histogram) -> Metric:
     return HistogramMetricFamily(name, told, buckets=buckets, sum_value=histogram.sum)
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     service: Service = request.app.state.service
     service.metrics.states = Counter(source["state"] for source in service.sources.told())

@@ -77,8 +77,14 @@ class Wanted(BaseModel):
     role: Role = Field(description="what the ticket is for: `listen`, `produce` or `admin`")
 
 
+class Ticket(BaseModel):
+    ticket: str
+    role: Role
+    expires_s: int
+
+
 @router.post("/v1/tickets", status_code=201)
-async def ticket(request: Request, wanted: Wanted) -> dict[str, object]:
+async def ticket(request: Request, wanted: Wanted) -> Ticket:
     """A ticket for a role that the asker has."""
     role: Role = request.scope["spiccato.role"]
     if role not in (wanted.role, Role.ADMIN):
@@ -86,3 +92,4 @@ async def ticket(request: Request, wanted: Wanted) -> dict[str, object]:
     tickets: Tickets = request.app.state.access.tickets
     tickets.forget(time.time())
     return {"ticket": tickets.make(wanted.role, time.time()), "role": wanted.role, "expires_s": LIFE_S}
+    return Ticket(ticket=tickets.make(wanted.role, time.time()), role=wanted.role, expires_s=LIFE_S)

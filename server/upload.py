@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
@@ -21,8 +21,8 @@ from engine.weights import Model
 from server.classify import classify
 from server.decode import DecodeLimits
 from server.errors import Code, Refusal
-from server.formats import Form, chosen
-from server.protocol import SummaryBody
+from server.formats import FORMS, Form, chosen
+from server.protocol import Classified, SummaryBody
 from server.service import Service
 from server.settings import Settings
 
@@ -33,7 +33,20 @@ SPOOL_BYTES = 1_048_576  # a body up to here stays in memory
 FIELD = "file"
 
 
-@router.post("/v1/classify")
+_BODY = {"type": "string", "format": "binary"}
+_FORM = {"type": "object", "properties": {FIELD: _BODY}, "required": [FIELD]}
+DESCRIBED: dict[str, Any] = {  # the body is read by hand, and the answer has the form that is asked for
+    "responses": {200: {"content": {form.media_type: {} for form in FORMS[1:]}}},
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": _FORM}, "application/octet-stream": {"schema": _BODY}},
+        }
+    },
+}
+
+
+@router.post("/v1/classify", response_model=Classified, **DESCRIBED)
 async def upload(request: Request, format: str | None = None) -> Response:
     service: Service = request.app.state.service
     form = chosen(format, request.headers.get("accept", ""))

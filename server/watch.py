@@ -71,13 +71,6 @@ async def _dismiss(websocket: WebSocket, subscriber: Subscriber) -> None:
             await websocket.close(Close.READER_TOO_SLOW, "reader too slow")
 
 
-@router.get("/v1/events/stream")
-async def stream(request: Request, source: str | None = None, label: str | None = None) -> Response:
-    last = request.headers.get("last-event-id", "")
-    after = int(last) if last.isascii() and last.isdigit() and len(last) < 20 else None
-    return EventStream(request.app.state.service.hub, source, label, after)
-
-
 class EventStream(Response):
     """Messages as Server-Sent Events: `id` is the number on the bus, telemetry has none."""
 
@@ -103,6 +96,13 @@ class EventStream(Response):
                 await send(_body("", more=False))
         finally:
             self._hub.unsubscribe(subscriber)
+
+
+@router.get("/v1/events/stream", response_class=EventStream, status_code=200)
+async def stream(request: Request, source: str | None = None, label: str | None = None) -> Response:
+    last = request.headers.get("last-event-id", "")
+    after = int(last) if last.isascii() and last.isdigit() and len(last) < 20 else None
+    return EventStream(request.app.state.service.hub, source, label, after)
 
 
 async def _tell(send: Send, subscriber: Subscriber) -> None:

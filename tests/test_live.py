@@ -163,6 +163,14 @@ def test_a_session_too_many_is_refused_before_the_upgrade(toy_path: Path) -> Non
                 "message": "2 sessions are open: the limit is 2",
                 "retryable": True,
             }
+            with connect(f"{server.ws}/v1/stream", origin=server.url) as page:  # type: ignore[arg-type]
+                told = receive(page)  # a page cannot read a 503
+                assert {name: told[name] for name in error} == error
+                with pytest.raises(ConnectionClosed) as closed:
+                    page.recv(10)
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1013
+            assert len(server.service.sessions) == 2
             send(first, "stop")
             until(first, "summary")
         eventually(lambda: not server.service.sessions)

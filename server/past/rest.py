@@ -37,6 +37,10 @@ MAX_NOTE = 2_000  # characters
 T = TypeVar("T")
 
 
+class Flac(FileResponse):
+    media_type = "audio/flac"
+
+
 class Correction(BaseModel):
     """Body of POST /v1/history/{event}/correction."""
 
@@ -67,7 +71,7 @@ def asked(
 Wanted = Annotated[Filter, Depends(asked)]
 
 
-@router.get("/v1/history")
+@router.get("/v1/history", responses={200: {"content": {form.media_type: {} for form in FORMS}}})
 async def history(
     request: Request,
     wanted: Wanted,
@@ -175,8 +179,8 @@ async def correct(request: Request, event_id: str, correction: Correction) -> di
     return await _done(past, write)
 
 
-@router.get("/v1/clips/{name}")
-async def clip(request: Request, name: str) -> FileResponse:
+@router.get("/v1/clips/{name}", response_class=Flac)
+async def clip(request: Request, name: str) -> Flac:
     """The sound of an event as FLAC; byte ranges are answered."""
     past = _past(request)
     event_id, _, form = name.partition(".")
@@ -185,7 +189,7 @@ async def clip(request: Request, name: str) -> FileResponse:
     path = past.clips.path(event_id)
     if not await run_in_threadpool(path.is_file):
         raise Refusal(Code.NO_CLIP, f"there is no clip of {event_id}: none was kept, or it is gone")
-    return FileResponse(path, media_type="audio/flac", headers={"Cache-Control": "private, no-cache"})
+    return Flac(path, headers={"Cache-Control": "private, no-cache"})
 
 
 async def _exported(past: History, wanted: Filter, name: str) -> Response:
