@@ -77,6 +77,25 @@ class Backlog:
             self._samples -= item.samples
             self.dropped += item.samples
 
+    def begin_anew(self, sample: int) -> None:
+        """A new session's clock begins at `sample` of the old one's; audio and gaps before it are gone."""
+        kept: deque[Item] = deque()
+        for item in self._items:
+            if item.end is not None:
+                item.end -= sample
+                if item.end <= 0:
+                    self._samples -= item.samples
+                    continue
+                if isinstance(item.data, bytes):
+                    samples = min(item.samples, item.end)  # of a chunk that lies on both sides the later ones
+                    header = HEADER.pack(MAGIC, VERSION, 0, 0, item.number & 0xFFFFFFFF, item.end - samples)
+                    item.data = header + item.data[len(item.data) - samples * self._frame_bytes :]
+                    self._samples -= item.samples - samples
+                    item.samples = samples
+            kept.append(item)
+        self._items = kept
+        self.sample -= sample
+
     @property
     def newest(self) -> int:
         """Number of the newest item."""

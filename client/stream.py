@@ -9,9 +9,20 @@ protocol's order of messages; nothing of audio files, devices or terminals.
 A connection that is lost is made again, and the session goes on: what the server told meanwhile comes, what it has not
 heard is sent again, and the events are those of an undisturbed run. Meanwhile a live source's `send` keeps up to
 `buffer_s` of audio (the oldest is given up, and told as a gap); a file's `send` waits.
+
+A session that is gone for good (the server was killed, or the window is over) ends with StreamError. With `anew=True`
+another one begins in its place, and the iterator says so: `{"type": "anew", "session", "reason", "sample", "open"}`,
+then the new `started`. `sample` of the old session is 0 of the new one: all before it was heard and told, all after it
+is sent again. `open` are the ids of events whose end will never be told.
 """
 
 from collections.abc import AsyncIterator
+import asyncio
+import json
+import math
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from client.backlog import Backlog
@@ -24,6 +35,278 @@ PROTOCOL = 1
 BUFFER_S = 30.0  # of audio that is kept until the server has heard it
 FIRST_WAIT_S = 0.25  # before the second try to come back; doubled with each
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_f32le": 4}
+
+FIRST_WAIT_S = 0.25  # before the second try to come back; doubled with each, up to
+LONGEST_WAIT_S = 10.0
+FINAL_CLOSES = frozenset({1000, 4400, 4401, 4403, 4404, 4408, 4409, 4413, 4415, 4500})  # coming back would not help
+GONE = frozenset({"resume_unknown", "resume_too_old"})  # what the server says of a session that cannot go on
+SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_f32le": 4}
+
+Dial = Callable[[], Awaitable[ClientConnection]]
+
+
+class Stream:
+    """One started session. `ready` and `started` are the server's messages; `summary` comes with its end."""
+
+    def __init__(
+        self, dial: Dial, start: Message, backlog: Backlog, *, waits: bool, first_wait_s: float, anew: bool
+    ) -> None:
+        self.ready: Message = {}
+        self.started: Message = {}
+        self.summary: Message | None = None
+        self.reconnects = 0
+        self._dial = dial
+        self._start = start
+        self._backlog = backlog
+        self._waits = waits  # `send` waits rather than give up audio
+        self._first_wait_s = first_wait_s
+        self._anew = anew  # where a session is gone, begin another
+        self._heard = 0  # all audio before it was heard and told
+        self._unended: set[str] = set()  # events that have not ended
+        self._socket: ClientConnection
+        self._last_seq = -1
+        self._receiving = asyncio.Lock()  # the iterator, `stop` and `send` may wait for messages at the same time
+        self._unread: deque[Message | bytes] = deque()  # received by others, for the iterator
+        self._returning: asyncio.Task[None] | None = None  # while there is no connection
+        self._error: StreamError | None = None  # fatal: the server closes
+        self._ended = False  # the server closed after its summary
+
+    async def send(self, pcm: bytes) -> None:
+        """Send interleaved samples in the session's encoding. Waits when the server does not keep up."""
+        await self._pass_on(self._backlog.audio(pcm))
+        if self._backlog.full and not self._waits:
+            self._backlog.shorten()
+        while self._backlog.full and self._error is None and not self._ended:
+            async with self._receiving:
+                if self._backlog.full and (message := await self._receive()) is not None:
+                    self._unread.append(message)
+
+    async def command(self, type: str, **fields: Any) -> None:
+        """Send a JSON message: configure, flush, gap, keepalive, ack."""
+        await self._pass_on(self._backlog.command(type, fields))
+
+    async def stop(self) -> Message:
+        """End the stream; the server's `summary`. Messages that come before the end are left for the iterator."""
+        await self.command("stop")
+        await self._to_the_end()
+        assert self.summary is not None
+        return self.summary
+
+    async def __aiter__(self) -> AsyncIterator[Message | bytes]:
+        """Every message up to the end: JSON ones as dicts, `frame` as bytes. Then StreamError if it was an error."""
+        while True:
+            async with self._receiving:
+                message = self._unread.popleft() if self._unread else await self._receive()
+            if message is None:
+                return
+            yield message
+
+    async def _pass_on(self, item: Item) -> None:
+        """Send what was just given. Without a connection it is sent by whoever makes one."""
+        socket = self._socket
+        if self._returning is None:
+            try:
+                await socket.send(item.data)
+            except ConnectionClosed:
+                if self._waits or not self._receiving.locked():  # else whoever receives is about to notice
+                    async with self._receiving:
+                        await self._notice(socket)
+        if self._ended:
+            raise StreamError("ended", "the server ended the session: nothing more can be sent")
+        if self._returning is not None and (self._waits or self._returning.done()):
+            await self._back()
+
+    async def _notice(self, socket: ClientConnection) -> None:
+        """Read what still came over a socket that was closed, up to the reason why."""
+        while socket is self._socket and self._returning is None and not self._ended:
+            if (message := await self._step()) is not None:
+                self._unread.append(message)
+
+    async def _receive(self) -> Message | bytes | None:
+        """The next message, or None after the end. Only for whoever holds `_receiving`."""
+        while not self._ended:
+            if self._returning is not None:
+                await self._back()
+            if self._unread:
+                return self._unread.popleft()
+            if (message := await self._step()) is not None:
+                return message
+        return self._unread.popleft() if self._unread else None
+
+    async def _step(self) -> Message | bytes | None:
+        """The next message of this connection, or None after noticing its end."""
+        socket = self._socket
+        try:
+            data = await socket.recv()
+        except ConnectionClosed as error:
+            if self._error is not None:
+                raise self._error from error
+            if self.summary is not None:
+                self._ended = True
+            elif socket is self._socket:
+                self._come_back(error)
+            return None
+        return self._taken(data) if socket is self._socket and self._returning is None else None
+
+    def _taken(self, data: str | bytes) -> Message | bytes | None:
+        """A message of the session, and what it means for us; None if it was read before."""
+        if isinstance(data, bytes):
+            return data
+        message: Message = json.loads(data)
+        if message["seq"] <= self._last_seq:
+            return None
+        self._last_seq = message["seq"]
+        kind = message["type"]
+        if kind == "error" and message["fatal"]:
+            self._error = StreamError(message["code"], message["message"], retryable=message["retryable"])
+        if kind == "summary":
+            self.summary = message
+        if kind in ("level", "heartbeat", "resumed"):
+            self._heard = message["sample"]
+            self._backlog.heard(self._heard)
+        if kind == "event":
+            (self._unended.discard if message["is_final"] else self._unended.add)(message["event_id"])
+        if kind == "configured":
+            self._start["detect"] = message["detect"]
+        self._backlog.answered(kind, message.get("id"))
+        return message
+
+    # --- coming back ---
+
+    def _come_back(self, closed: ConnectionClosed) -> None:
+        """Begin to. Raises StreamError where it would be of no use."""
+        resume = self.started.get("resume")
+        code = closed.rcvd.code if closed.rcvd else 1006
+        if resume is None or code in FINAL_CLOSES:
+            raise why_closed(closed) from closed
+        if self._returning is None:
+            self._returning = asyncio.create_task(self._return(resume))
+
+    async def _back(self) -> None:
+        """Until the connection is there again. Raises StreamError if it will not be."""
+        if self._returning is not None:
+            await asyncio.shield(self._returning)
+
+    async def _return(self, resume: Message) -> None:
+        """Try until the session goes on, or its window is over."""
+        loop = asyncio.get_running_loop()
+        deadline = math.inf if self._anew else loop.time() + resume["window_s"]
+        attempt = 0
+        gone = None  # why the session cannot go on
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    if gone is None:
+                        await self._resume(resume["token"])
+                    else:
+                        await self._begin_anew(gone)
+                break
+            except StreamError as error:
+                if self._anew and gone is None and error.code in GONE:
+                    gone = error.code
+                    continue
+                if not error.retryable:
+                    raise
+            except ConnectionClosed as error:
+                if error.rcvd is not None and error.rcvd.code in FINAL_CLOSES:
+                    raise why_closed(error) from error
+            except TimeoutError:
+                pass  # so is the wait below
+            wait_s = min(self._first_wait_s * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1)
+            if loop.time() + wait_s > deadline:
+                text = f"the connection was lost and could not be made again in {resume['window_s']:g} s"
+                raise StreamError("connection_lost", text, retryable=True)
+            attempt += 1
+            await asyncio.sleep(wait_s)
+        self.reconnects += 1
+        self._returning = None
+
+    async def _resume(self, token: str) -> None:
+        """One try: connect, read what was missed, send what was not heard."""
+        await self._socket.close()
+        self._socket = await self._dial()
+        resume = {"token": token, "last_seq": self._last_seq}
+        await self._socket.send(json.dumps({"type": "start", **self._start, "resume": resume}))
+        while True:
+            try:
+                data = await self._socket.recv()
+            except ConnectionClosed:
+                if self.summary is not None:  # it had ended, and that was the rest
+                    return
+                raise
+            if isinstance(data, str) and (other := json.loads(data))["session"] != self.started["session"]:
+                if other["type"] == "error":
+                    raise StreamError(other["code"], other["message"], retryable=other["retryable"])
+                continue  # `ready` of a session that is given up for ours
+            if (message := self._taken(data)) is not None:
+                self._unread.append(message)
+                if isinstance(message, dict) and message["type"] == "resumed":
+                    break
+        await self._send_again(message["sample"])
+
+    async def _begin_anew(self, reason: str) -> None:
+        """One try: another session, which is told first; then what the old one had not heard."""
+        await self._socket.close()
+        self._socket = await self._dial()
+        ready = json.loads(await self._socket.recv())
+        await self._socket.send(json.dumps({"type": "start", **self._start}))
+        started = json.loads(await self._socket.recv())
+        if started["type"] == "error":
+            raise StreamError(started["code"], started["message"], retryable=started["retryable"])
+        self._unread.append(
+            {
+                "type": "anew",
+                "session": self.started["session"],
+                "reason": reason,
+                "sample": self._heard,
+                "open": sorted(self._unended),
+            }
+        )
+        self._unread.append(started)
+        self._backlog.begin_anew(self._heard)
+        self.ready, self.started = ready, started
+        self._last_seq, self._heard = started["seq"], 0
+        self._unended.clear()
+        await self._send_again(0)
+
+    async def _send_again(self, sample: int) -> None:
+        again, last = self._backlog.since(sample), self._backlog.newest
+        while again:
+            for item in again:
+                await self._socket.send(item.data)
+            again, last = self._backlog.after(last), self._backlog.newest  # given in the meantime
+
+    async def _to_the_end(self) -> None:
+        """Receive until the server has closed; what comes is kept for the iterator."""
+        while not self._ended:
+            async with self._receiving:
+                if self._returning is not None:
+                    await self._back()
+                elif not self._ended and (message := await self._step()) is not None:
+                    self._unread.append(message)
+
+    # --- the first connection ---
+
+    async def _open(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        try:
+            self.ready = json.loads(await socket.recv())
+            await socket.send(json.dumps({"type": "start", **self._start}))
+        except ConnectionClosed as error:
+            raise why_closed(error) from error
+        while (message := await self._step()) is not None:
+            if isinstance(message, dict) and message["type"] == "started":
+                self.started = message
+                return
+            if self._error is None:
+                break
+        raise StreamError("bad_message", "the server sent something else where 'started' was expected")
+
+    async def _close(self) -> None:
+        if self._returning is not None:
+            self._returning.cancel()
+            await asyncio.gather(self._returning, return_exceptions=True)  # what it ended with is not asked any more
+        await self._socket.close()
 
 
 @asynccontextmanager
@@ -41,6 +324,7 @@ async def connect(
     buffer_s: float = BUFFER_S,
     lossless: bool | None = None,
     first_wait_s: float = FIRST_WAIT_S,
+    anew: bool = False,
 ) -> AsyncIterator[Stream]:
     """Open a session at `url`, the service's address (ws:, wss:, http: or https:, with or without `/v1/stream`).
 
@@ -58,6 +342,8 @@ async def connect(
     backlog = Backlog(SAMPLE_BYTES.get(encoding, 1) * channels, round(buffer_s * sample_rate))
     waits = (source or {}).get("kind") == "file" if lossless is None else lossless
     stream = Stream(lambda: dialled(address, token), start, backlog, waits=waits, first_wait_s=first_wait_s)
+    waits = (source or {}).get("kind") == "file"
+    stream = Stream(lambda: dialled(address, token), start, backlog, waits=waits, first_wait_s=first_wait_s, anew=anew)
     async with await dialled(address, token) as socket:
         await stream._open(socket)
         try:
