@@ -10,15 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from server.app import server as make_server
 from server.config import Config
+from server.protocol import schema
 from server.service import Service
 from server.settings import Settings
 
@@ -59,7 +62,10 @@ def live_server(*, config: Config | None = None, **settings: Any) -> Iterator[Li
 
 def _answers(url: str) -> bool:
     """Is it ready? Whose certificate it shows does not matter here."""
-    return httpx.get(f"{url}/readyz", verify=False).status_code == 200
+    try:
+        return httpx.get(f"{url}/readyz", verify=False).status_code == 200
+    except httpx.TimeoutException:  # a machine that has much else to do
+        return False
 
 
 def eventually(condition: Any, seconds: float = 10.0) -> None:
@@ -90,7 +96,28 @@ def receive(ws: ClientConnection, timeout: float = 30.0) -> dict[str, Any]:
     while isinstance(data := ws.recv(timeout), bytes):
         pass
     message: dict[str, Any] = json.loads(data)
+    if "seq" in message:  # of a session
+        assert_published(message)
     return message
+
+
+def assert_published(message: dict[str, Any]) -> None:
+    """It is what /v1/schema says of its type: every field, and no other."""
+    said, known = _published(message["type"])
+    said.validate(message)
+    assert message.keys() - {"source"} <= known  # `WS /v1/events` adds the source's name
+
+
+@cache
+def _published(type: str) -> tuple[jsonschema.Draft202012Validator, frozenset[str]]:
+    server = schema()["server"]
+    kinds = {kind["properties"]["type"]["const"]: kind for kind in server["$defs"].values() if _is_message(kind)}
+    form = {**kinds[type], "$defs": server["$defs"]}
+    return jsonschema.Draft202012Validator(form), frozenset(form["properties"])
+
+
+def _is_message(form: dict[str, Any]) -> bool:
+    return {"type", "seq"} <= form.get("properties", {}).keys()
 
 
 def until(ws: ClientConnection, type: str) -> list[dict[str, Any]]:

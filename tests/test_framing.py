@@ -167,4 +167,5 @@ def test_twenty_thousand_random_messages_raise_nothing_but_refusals() -> None:
             header, rest = unframed(bytes(data[: int(rng.integers(25))]))
             accepted += 1
             assert header.pack() + rest == bytes(data[: HEADER.size + len(rest)])
+    print(f"20 000 messages, {accepted} of them taken, the others refused by name")
     assert 3_000 < accepted < 10_000
