@@ -114,7 +114,7 @@ async def sessions(
     return {"sessions": found}
 
 
-@router.get("/v1/history/corrections.zip")
+@router.get("/v1/history/corrections.zip", responses={200: {"content": {"application/zip": {}}}})
 async def corrections(request: Request, wanted: Wanted) -> FileResponse:
     """What people corrected, and has a clip, as recordings to train and to judge by: `manifest.csv` and FLAC files."""
     past = _past(request)
