@@ -17,10 +17,10 @@ from playwright.sync_api import sync_playwright
 from websockets.sync.client import connect
 
 from tests.audio_files import write
+from tests.browser import CHROMIUM
 from tests.conftest import ROOT
 from tests.live_server import LiveServer, bare, eventually, live_server, receive, send, until
 from tests.synth import low_high, pcm16, write_wav
-from tests.test_page import ALLOW, CHROMIUM
 from tests.virtual_mic import fake_portaudio
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -192,7 +192,12 @@ def test_the_page_works_behind_nginx_below_a_path(
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} does not exist, so the page cannot be tested: apt-get install chromium")
     sound = write_wav(tmp_path / "tones.wav", low_high(48_000), 48_000)
-    flags = ["--no-sandbox", "--disable-gpu", f"--host-resolver-rules=MAP {NAME} 127.0.0.1", ALLOW]
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
+        "--use-fake-ui-for-media-stream",
+    ]
     flags += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={sound}"]
     with (
         live_server(model=toy_path, allowed_hosts=NAME, token=TOKEN) as server,
