@@ -4,6 +4,7 @@ nothing of audio files, devices or terminals.
 
 import asyncio
 import json
+import math
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,13 +20,16 @@ Message = dict[str, Any]
 Dial = Callable[[], Awaitable[ClientConnection]]
 
 LONGEST_WAIT_S = 10.0  # between two tries to come back
+GONE = frozenset({"resume_unknown", "resume_too_old"})  # what the server says of a session that cannot go on
 FINAL_CLOSES = frozenset({1000, 4400, 4401, 4403, 4404, 4408, 4409, 4413, 4415, 4500})  # coming back would not help
 
 
 class Stream:
     """One started session. `ready` and `started` are the server's messages; `summary` comes with its end."""
 
-    def __init__(self, dial: Dial, start: Message, backlog: Backlog, *, waits: bool, first_wait_s: float) -> None:
+    def __init__(
+        self, dial: Dial, start: Message, backlog: Backlog, *, waits: bool, first_wait_s: float, anew: bool = False
+    ) -> None:
         self.ready: Message = {}
         self.started: Message = {}
         self.summary: Message | None = None
@@ -35,6 +39,9 @@ class Stream:
         self._backlog = backlog
         self._waits = waits  # `send` waits rather than give up audio
         self._first_wait_s = first_wait_s
+        self._anew = anew  # where a session is gone, begin another
+        self._heard = 0  # all audio before it was heard and told
+        self._unended: set[str] = set()  # events that have not ended
         self._socket: ClientConnection
         self._last_seq = -1
         self._receiving = asyncio.Lock()  # the iterator, `stop` and `send` may wait for messages at the same time
@@ -134,7 +141,12 @@ class Stream:
         if kind == "summary":
             self.summary = message
         if kind in ("level", "heartbeat", "resumed"):
-            self._backlog.heard(message["sample"])
+            self._heard = message["sample"]
+            self._backlog.heard(self._heard)
+        if kind == "event":
+            (self._unended.discard if message["is_final"] else self._unended.add)(message["event_id"])
+        if kind == "configured":
+            self._start["detect"] = message["detect"]
         self._backlog.answered(kind, message.get("id"))
         return message
 
@@ -157,14 +169,21 @@ class Stream:
     async def _return(self, resume: Message) -> None:
         """Try until the session goes on, or its window is over."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + resume["window_s"]
+        deadline = math.inf if self._anew else loop.time() + resume["window_s"]
         attempt = 0
+        gone = None  # why the session cannot go on
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._resume(resume["token"])
+                    if gone is None:
+                        await self._resume(resume["token"])
+                    else:
+                        await self._begin_anew(gone)
                 break
             except StreamError as error:
+                if self._anew and gone is None and error.code in GONE:
+                    gone = error.code
+                    continue
                 if not error.retryable:
                     raise
             except ConnectionClosed as error:
@@ -202,7 +221,28 @@ class Stream:
                 self._unread.append(message)
                 if isinstance(message, dict) and message["type"] == "resumed":
                     break
-        again, last = self._backlog.since(message["sample"]), self._backlog.newest
+        await self._send_again(message["sample"])
+
+    async def _begin_anew(self, reason: str) -> None:
+        """One try: another session, which is told first; then what the old one had not heard."""
+        await self._socket.close()
+        self._socket = await self._dial()
+        ready = json.loads(await self._socket.recv())
+        await self._socket.send(json.dumps({"type": "start", **self._start}))
+        started = json.loads(await self._socket.recv())
+        if started["type"] == "error":
+            raise StreamError(started["code"], started["message"], retryable=started["retryable"])
+        told = {"type": "anew", "session": self.started["session"], "reason": reason}
+        self._unread.append({**told, "sample": self._heard, "open": sorted(self._unended)})
+        self._unread.append(started)
+        self._backlog.begin_anew(self._heard)
+        self.ready, self.started = ready, started
+        self._last_seq, self._heard = started["seq"], 0
+        self._unended.clear()
+        await self._send_again(0)
+
+    async def _send_again(self, sample: int) -> None:
+        again, last = self._backlog.since(sample), self._backlog.newest
         while again:
             for item in again:
                 await self._socket.send(item.data)
