@@ -4,8 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --quiet
 
-.PHONY: run test check bench bench-service clean
-.PHONY: run test check bench soak clean
+.PHONY: run test check bench bench-service soak clean
 
 run: .venv/run.stamp  ## the service and its page on http://127.0.0.1:8000, with the shipped model
 	@$(BIN)/spiccato serve $(ARGS)
@@ -26,6 +25,7 @@ bench: .venv/bench.stamp  ## what a frame costs beside other engines in the same
 
 bench-service: .venv/bench.stamp  ## what one process of the service bears: 1 to 1000 live sessions, about four minutes
 	@$(BIN)/python -m tests.bench_service $(ARGS)
+
 soak: .venv/test.stamp  ## a real server under load, ARGS="--minutes 60": nothing of it may grow; writes build/soak.json
 	@$(BIN)/python -m tests.soak $(ARGS)
 

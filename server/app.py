@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from server import (
     elsewhere,
+    failed,
     health,
     info,
     live,
@@ -31,7 +32,6 @@ from server import (
     upload,
     watch,
 )
-from server import failed, health, info, live, metrics, origin, reload, sources, tickets, transport, upload, watch
 from server.auth import Access, Authenticated
 from server.below import Below
 from server.commands import shown

@@ -91,5 +91,4 @@ async def ticket(request: Request, wanted: Wanted) -> Ticket:
         raise Refusal(Code.NOT_ALLOWED, f"this token has the role {role}: it gives no tickets for {wanted.role}")
     tickets: Tickets = request.app.state.access.tickets
     tickets.forget(time.time())
-    return {"ticket": tickets.make(wanted.role, time.time()), "role": wanted.role, "expires_s": LIFE_S}
     return Ticket(ticket=tickets.make(wanted.role, time.time()), role=wanted.role, expires_s=LIFE_S)
