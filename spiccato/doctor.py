@@ -24,9 +24,9 @@ from server import tokens
 from server.limits import is_loopback
 from server.reader import ReadError
 from server.settings import Settings
+from spiccato.certificate import good_until
 from spiccato.openfiles import for_service
 from spiccato.openfiles import needed as files_needed
-from spiccato.certificate import good_until
 
 PYTHON = (3, 11)
 WARM_S = 5.0  # with kept kernels it takes about one
