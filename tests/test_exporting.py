@@ -92,6 +92,29 @@ def test_a_reset_to_zero_is_the_same_in_the_plain_graph_and_a_subtraction_is_cou
     assert "evidence_largest_difference" not in report
 
 
+def test_the_plain_graph_says_the_same_in_every_profile(orchestra: Model, orchestra_played: Played) -> None:
+    said = []
+    for profile in ("r", "folded", "snntorch"):
+        graph = graph_of(orchestra, "plain", profile)
+        said.append(Simulator(graph, told(graph)["dt_s"]).run(orchestra_played.cochlea))
+    for other in said[1:]:
+        assert sum(int((other[name] != said[0][name]).sum()) for name in ("spikes0", "spikes1", "spikes2")) <= 3
+
+
+def test_a_membrane_at_its_threshold_does_not_spike() -> None:
+    layer = Layer(
+        weight=np.zeros((FRONT_END.fibres, 1), np.int8), bias=np.array([8], np.int32), shift=0,
+        beta=np.zeros(1, np.float32), threshold=np.array([8], np.float32), reset="subtract",
+    )  # fmt: skip
+    model, silence = model_of((layer,), FRONT_END), np.zeros((5, FRONT_END.fibres), np.uint8)
+    assert Simulator(graph_of(model), FRONT_END.hop_s).run(silence)["spikes0"].tolist() == [[0.0]] * 5
+    assert run_step(onnx_step(model).SerializeToString(), silence)[0][0].tolist() == [[0]] * 5
+    hidden = replace(
+        model, layers=(replace(layer, reset="zero"), random_layer(np.random.default_rng(0), 1, 1, "none", True))
+    )
+    assert Simulator(graph_of(hidden), FRONT_END.hop_s).run(silence)["spikes0"].tolist() == [[0.0]] * 5
+
+
 def test_a_subtraction_without_delay_has_the_same_spikes(tmp_path: Path) -> None:
     """Its membranes are shown after the reset: only the spikes can be compared, and rounding may move a few."""
     model = small("subtract", "zero", "none", delay=False)
