@@ -46,7 +46,7 @@ def evaluate(model: Model, clips: Sequence[Clip], settings: LatchSettings | None
 
 
 def answer(heard: Heard, ms: int) -> int:
-    """The label with the greatest mean score in the first `ms` milliseconds of the note."""
+    """The label with the greatest mean score in the first `ms` milliseconds of the note, without the first 80."""
     return int(np.argmax(mean_scores(heard.evidence, ms // 10)))
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LEAD_FRAMES = 32  # silence before the clip, 0.32 s
 TAIL_FRAMES = 100  # and after it, 1 s
+SETTLING_FRAMES = 8  # 80 ms after an onset: a frame is 32 ms, an output neuron remembers 0.2 s (docs/decisions.md)
 PEAK = 0.3  # of the clip, full scale 1: about -10 dBFS
 
 
@@ -95,6 +96,8 @@ def normal_level(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mean_scores(evidence: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
-    """Of each label, over the first `frames` frames since the onset, or as many as there are; at least one."""
+    """Of each label, over the first `frames` frames since the onset, or as many as there are, without those in which
+    the network still gathers what it hears (SETTLING_FRAMES); the last one always counts."""
     first = evidence[: max(1, frames)].astype(np.float64)
+    first = first[min(SETTLING_FRAMES, len(first) - 1) :]
     return np.asarray(np.mean(1.0 / (1.0 + np.exp(-first)), axis=0))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from engine.latch import LatchSettings
 from engine.weights import Model
 from models.calibrate import BUDGET, calibrated
-from models.data.bank import build
+from models.data.bank import Banks, build
 from models.data.corpus import Clip, Progress, read_corpora
 from models.data.ensemble import Ensemble
 from models.data.ontology import LABELS
@@ -56,9 +57,13 @@ def make(
         run.open(recipe, identity(clips, described(clips)), device)
         run.validate_on(held_out(clips, recipe))
     training = [clip for clip in clips if clip.part == "train"]
-    bank = build(stage_of(training, recipe), recipe.front_end, recipe.scenes, recipe.seed)
-    report(f"{len(bank)} scenes")
-    network = fit(bank, recipe, report, run, device)
+    stage = stage_of(training, recipe)
+    banks = Banks(
+        lambda number: build(stage, recipe.front_end, recipe.scenes, recipe.seed, number * recipe.scenes), recipe.banks
+    )
+    with closing(banks):
+        report(f"{len(banks)} scenes, {recipe.banks} times")
+        network = fit(banks, recipe, report, run, device)
     model = model_of(network, recipe.front_end, name=NAME, version=VERSION)
     if run is not None and run.best:
         report(f"best epoch on libraries left out: {run.best['epoch']} of {recipe.epochs}")

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.config import FrontEnd
-from models.data.bank import Bank
+from models.data.bank import Bank, Banks
 from models.data.ontology import LABELS
 from models.data.scenes import ANY, ON
 from models.networks import SpikingNetwork, step_on
@@ -38,7 +38,8 @@ class Recipe:
     variant: str = "shared"  # hidden layers of all labels together; or bank: a network for each label, side by side
     shift_decays: bool = False  # betas of the form 1 - 2 ** -k, for chips that decay by shifting
     output_beta: float = 0.95
-    scenes: int = 28_000
+    scenes: int = 28_000  # in an epoch
+    banks: int = 1  # sets of so many scenes that epochs take in turn: more scenes without more memory
     score_share: float = 0.0  # of them that are bars of a real score
     stretch_share: float = 0.0  # of their notes that are stretched in time
     epochs: int = 9
@@ -131,25 +132,31 @@ class Watch:
 
 
 def fit(
-    bank: Bank, recipe: Recipe, report: Report = lambda line: None, watch: Watch | None = None, device: str = "cpu"
+    banks: Bank | Banks,
+    recipe: Recipe,
+    report: Report = lambda line: None,
+    watch: Watch | None = None,
+    device: str = "cpu",
 ) -> SpikingNetwork:
-    """Train on `bank`. Returns the network folded onto its grid, in evaluation mode. `report` is given a line an epoch.
+    """Train on a bank, or on several in turn. Returns the network folded onto its grid, in evaluation mode. `report` is
+    given a line an epoch.
 
     One torch thread: two made a step several times slower, and their sums depend on the machine.
     """
     torch.set_num_threads(1)
     torch.manual_seed(recipe.seed)
     watch = watch or Watch()
-    network = network_of(recipe, bank.fibres).to(device)
-    per_epoch = len(bank) // recipe.batch
+    network = network_of(recipe, banks.fibres).to(device)
+    per_epoch = len(banks) // recipe.batch
     if per_epoch == 0:
-        raise ValueError(f"batch={recipe.batch} is more than the {len(bank)} scenes")
+        raise ValueError(f"batch={recipe.batch} is more than the {len(banks)} scenes")
     steps = per_epoch * recipe.epochs
     fold_at = min(round(steps * (1.0 - recipe.grid_share)), steps - 1)
     training = Training(network, recipe)
     watch.begun(training)
     while training.step < steps:
         epoch, done = divmod(training.step, per_epoch)
+        bank = banks.of(epoch)
         order = _order(recipe.seed, epoch, len(bank))[: per_epoch * recipe.batch].reshape(per_epoch, recipe.batch)
         for index in range(done, per_epoch):
             if training.step == fold_at:

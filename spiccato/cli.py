@@ -390,7 +390,8 @@ def evaluate(
     """Judge the model on labelled recordings: accuracy over time, events, latency, false onsets, operations.
 
     PATH is a folder of folders, one for each instrument, or a CSV with the columns path (relative
-    to it) and instrument. What cannot be read and instruments that the model does not know are listed and left out.
+    to it) and instrument; or mixtures with a truth.csv, as `spiccato data render` writes them. What cannot be read and
+    instruments that the model does not know are listed and left out.
 
     **Examples**
 

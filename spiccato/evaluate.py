@@ -16,7 +16,8 @@ from rich.table import Table
 from engine.weights import Model
 from models.cli import bars
 from models.data.recording import CorpusError
-from models.evaluation.run import evaluate
+from models.evaluation import mixtures
+from models.evaluation.run import evaluate, named
 from spiccato.trouble import fail
 
 SHOWN = 12  # reasons why something was left out; all of it is in the JSON
@@ -37,6 +38,11 @@ class Outputs:
                 fail(f"{option} {file}: " + ("is a folder" if file.is_dir() else "there is no such folder"))
         if self.plots is not None and importlib.util.find_spec("matplotlib") is None:
             fail("--plots needs matplotlib, which is not installed: pip install matplotlib")
+
+    def only_json(self, table: Path) -> None:
+        for option, file in (("--confusion", self.confusion), ("--plots", self.plots)):
+            if file is not None:
+                fail(f"{option} is for recordings of one instrument each; {table} tells who sounds when")
 
     def write(self, figures: dict[str, Any], labels: tuple[str, ...]) -> None:
         try:
@@ -59,20 +65,52 @@ class Outputs:
 
 def run(model: Model, path: Path, outputs: Outputs, *, sweeps: bool, limit: int | None, seed: int) -> None:
     """Judge, write, print. Ends with status 1 if there was nothing to judge."""
+    table = mixtures.table_of(path)
+    if table is not None:
+        outputs.only_json(table)
+        if sweeps:
+            fail(f"--sweeps is for recordings of one instrument each; {table} tells who sounds when")
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     with bars(err) as progress:
         task = progress.add_task("clips", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
         try:
-            figures = evaluate(
-                model, path, sweeps=sweeps, limit=limit, seed=seed,
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
-            )  # fmt: skip
+            if table is not None:
+                figures = {"path": str(path), "model": named(model), **mixtures.judge(model, table, limit, advance)}
+            else:
+                figures = evaluate(model, path, sweeps=sweeps, limit=limit, seed=seed, progress=advance)
         except CorpusError as error:
             fail(str(error))
     outputs.write(figures, model.labels)
+    if table is not None:
+        show_mixtures(out, figures)
+        if not figures["files"]:
+            fail(f"{path}: nothing could be judged, {len(figures['left_out'])} left out")
+        return
     show(out, figures)
     if not figures["clips"] and not figures["negatives"]:
         fail(f"{path}: nothing could be judged, {len(figures['left_out'])} left out")
+
+
+def show_mixtures(out: Console, figures: dict[str, Any]) -> None:
+    out.print(f"{figures['files']} files, {figures['seconds']:g} s")
+    table = Table("F1", "macro", "all", "precision", "recall", box=None, header_style="dim")
+    rows = {"labels of a file": figures["file_labels"]}
+    rows |= {f"segments of {size} s": row for size, row in figures["segments"].items()}
+    for ms, row in figures["event_f1"].items():
+        rows |= {f"onsets, collar {ms} ms": row["onset"], f"with offsets, {ms} ms": row["onset_offset"]}
+    for name, row in rows.items():
+        table.add_row(name, *(percent(row[key]) for key in ("macro_f1", "f1", "precision", "recall")))
+    out.print(table)
+    labels = Table("segments of 1 s, %", "precision", "recall", "F1", box=None, header_style="dim")
+    for label, row in figures["segments"]["1"]["labels"].items():
+        labels.add_row(label, *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")))
+    out.print()
+    out.print(labels)
+    _left_out(out, figures["left_out"])
 
 
 def show(out: Console, figures: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What the network learns from: the split, the scenes and their truth."""
 
 import csv
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ pytest.importorskip("scipy")
 
 from engine.config import FrontEnd
 from models.data import split
-from models.data.bank import build
+from models.data.bank import Bank, Banks, build
 from models.data.corpus import Clip, read_folder
 from models.data.ontology import LABELS, label_of
 from models.data.render import DRUM_KEYS, PROGRAMS, midi_file, through_codec
@@ -104,6 +105,7 @@ def test_a_bank_gives_back_the_spikes_of_the_ear(clips: list[Clip]) -> None:
     scene = stage.scene(np.random.default_rng((4, 2)))
     assert np.array_equal(spikes[:, 0], Ear(front_end).feed(scene.samples)[1])
     assert np.array_equal(truth[:, 0], scene.truth)
+    assert np.array_equal(build(stage, front_end, scenes=1, seed=4, first=2).spikes, bank.spikes[2:])
 
 
 def test_scenes_of_another_rate_are_refused(clips: list[Clip]) -> None:
@@ -119,3 +121,32 @@ def test_every_label_can_be_rendered_and_the_codec_keeps_the_sound() -> None:
     after = through_codec(before).astype(np.float32) / 32768
     assert abs(len(after) - len(before)) <= 1
     assert np.corrcoef(after[2000:6000], before[2000:6000])[0, 1] > 0.98
+
+
+def test_banks_are_made_once_each_and_taken_in_turn() -> None:
+    made: list[int] = []
+
+    def scenes(number: int) -> Bank:
+        made.append(number)
+        return Bank(np.full((2, 1, 1), number, np.uint8), np.zeros((2, 1, 1), np.uint8), 8)
+
+    with closing(Banks(scenes, 3)) as banks:
+        assert [int(banks.of(epoch).spikes[0, 0, 0]) for epoch in (0, 1, 2, 3, 4)] == [0, 1, 2, 0, 1]
+        assert sorted(made) == [0, 1, 2]
+        assert (len(banks), banks.fibres) == (2, 8)
+    with closing(Banks(scenes, 2)) as banks:
+        assert int(banks.of(5).spikes[0, 0, 0]) == 1  # a run that goes on begins anywhere
+    with pytest.raises(ValueError, match="banks=0"):
+        Banks(scenes, 0)
+
+
+def test_a_bank_that_cannot_be_made_ends_the_training_that_waits_for_it() -> None:
+    def scenes(number: int) -> Bank:
+        if number:
+            raise ValueError("no scenes")
+        return Bank(np.zeros((2, 1, 1), np.uint8), np.zeros((2, 1, 1), np.uint8), 8)
+
+    with closing(Banks(scenes, 2)) as banks:
+        banks.of(0)
+        with pytest.raises(ValueError, match="no scenes"):
+            banks.of(1)

@@ -3,6 +3,8 @@
 Everything that a network trains on passes through `engine.ear.Ear`; there is no second front end.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,7 @@ from models.data.scenes import FRAMES, HOP_SAMPLES, Stage
 
 @dataclass(frozen=True)
 class Bank:
-    """Scene `i` depends on the seed and `i` alone."""
+    """Scenes as spikes and truth; each depends on the seed and its number alone."""
 
     spikes: NDArray[np.uint8]  # (scenes, FRAMES, fibres / 8) bits, little-endian
     truth: NDArray[np.uint8]  # (scenes, FRAMES, labels)
@@ -25,6 +27,10 @@ class Bank:
     def __len__(self) -> int:
         return len(self.spikes)
 
+    def of(self, epoch: int) -> "Bank":
+        """The scenes to learn from in an epoch: always these."""
+        return self
+
     def batch(self, index: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Spikes (FRAMES, batch, fibres) float32 and truth (FRAMES, batch, labels), time first as the network runs."""
         packed = np.ascontiguousarray(self.spikes[index].transpose(1, 0, 2))
@@ -32,8 +38,44 @@ class Bank:
         return spikes, np.ascontiguousarray(self.truth[index].transpose(1, 0, 2))
 
 
-def build(stage: Stage, front_end: FrontEnd, scenes: int, seed: int) -> Bank:
-    """`scenes` scenes through the ear. Raises ValueError if the front end's rate or hop is not the scenes'."""
+class Banks:
+    """`count` banks that epochs take in turn. Each is made once: the first now, each next one by a thread while its
+    predecessor is learned from. All are kept: half a gigabyte for 28 000 scenes."""
+
+    def __init__(self, build: Callable[[int], Bank], count: int) -> None:
+        """build: gives the bank of a number under `count`, on any thread. Raises ValueError for a count under 1."""
+        if count < 1:
+            raise ValueError(f"banks={count} must be at least 1")
+        self._build, self._count = build, count
+        self._thread = ThreadPoolExecutor(1, "scenes")
+        self._banks: dict[int, Future[Bank]] = {}
+        first = self._bank(0).result()
+        self._scenes, self.fibres = len(first), first.fibres
+
+    def __len__(self) -> int:
+        return self._scenes
+
+    def of(self, epoch: int) -> Bank:
+        """The scenes to learn from in an epoch."""
+        bank = self._bank(epoch % self._count).result()
+        self._bank((epoch + 1) % self._count)
+        return bank
+
+    def close(self) -> None:
+        """Stop making what nobody waits for."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _bank(self, number: int) -> Future[Bank]:
+        if number not in self._banks:
+            self._banks[number] = self._thread.submit(self._build, number)
+        return self._banks[number]
+
+
+def build(stage: Stage, front_end: FrontEnd, scenes: int, seed: int, first: int = 0) -> Bank:
+    """Scenes `first` to before `first + scenes` through the ear.
+
+    Raises ValueError if the front end's rate or hop is not the scenes'.
+    """
     if front_end.sample_rate_hz != 16_000 or front_end.hop_samples != HOP_SAMPLES:
         raise ValueError(
             f"scenes are 16000 Hz with hops of {HOP_SAMPLES}; "
@@ -43,7 +85,7 @@ def build(stage: Stage, front_end: FrontEnd, scenes: int, seed: int) -> Bank:
     spikes = np.empty((scenes, FRAMES, (front_end.fibres + 7) // 8), np.uint8)
     truth = np.empty((scenes, FRAMES, len(LABELS)), np.uint8)
     for index in range(scenes):
-        scene = stage.scene(np.random.default_rng((seed, index)))
+        scene = stage.scene(np.random.default_rng((seed, first + index)))
         ear.reset()
         _, fired = ear.feed(scene.samples)
         spikes[index] = np.packbits(fired, axis=1, bitorder="little")

@@ -54,6 +54,8 @@ PROGRAMS: dict[str, tuple[tuple[int, ...], int, int]] = {
 # cymbals are the VCSL library's, which validates.
 DRUM_KEYS = (35, 36, 38, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 55, 57, 59)
 DRUM_SOUNDFONTS = ("FluidR3_GM", "TimGM6mb")
+# recordings that lie in a library that validates, too: the same samples were found in GeneralUser GS (`data check`)
+COPIES = frozenset({("MuseScore_General_Full", "cello"), ("TimGM6mb", "oboe")})
 
 NOTE_STEP = 3  # semitones between rendered notes
 VELOCITIES = (55, 105)
@@ -76,6 +78,8 @@ def render_all(soundfonts: tuple[Path, ...] = SOUNDFONTS) -> list[Clip]:
                 f"{font} is missing: apt-get install fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont"
             )
         for label, (programs, lowest, highest) in PROGRAMS.items():
+            if (font.stem, label) in COPIES:
+                continue
             for program in programs:
                 step = NOTE_STEP * (2 if len(programs) > 2 else 1)
                 clips += _render(font, label, program, range(lowest, highest + 1, step), channel=0)

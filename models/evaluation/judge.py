@@ -1,8 +1,9 @@
 """One clip through the real engine: what it was taken for at each moment, its events, its operations.
 
 The clip is scaled to a fixed peak and put between silences, as for the card. The answer after a time is the label with
-the greatest mean score since the note's onset, over the frames that there are. A negative is heard as loud as it is:
-made loud, a quiet room's hiss would be something else. Knows sound and targets; nothing of files or of averages.
+the greatest mean score over the frames since the note's onset that there are, the first 80 ms left out. A negative is
+heard as loud as it is: made loud, a quiet room's hiss would be something else. Knows sound and targets; nothing of
+files or of averages.
 """
 
 from collections import Counter, defaultdict

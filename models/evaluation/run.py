@@ -54,7 +54,7 @@ def evaluate(
             progress(done, len(listed))
     return {
         "path": str(path),
-        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "model": named(model),
         "seed": seed,
         "limit": limit,
         "clips": len(judged),
@@ -65,3 +65,8 @@ def evaluate(
         "operations_per_s": judge.operations.figures(),
         "left_out": [{"path": one.name, "instrument": one.instrument, "reason": one.reason} for one in left_out],
     }
+
+
+def named(model: Model) -> dict[str, str]:
+    """Which model the figures are of."""
+    return {"name": model.name, "version": model.version, "sha256": model.sha256}
