@@ -87,21 +87,22 @@ def fire(
     beta: np.float32,
     v: NDArray[np.float32],
     spikes: NDArray[np.uint8],
+    first: int,
 ) -> None:
     """One step of the cochlea's LIF layer: snntorch's Leaky, threshold 1, reset to zero one step late.
 
     v' = beta * (0 if v > 1 else v) + gain * drive; spike where v' > 1.
     drive, rise: (bands,) float32. gains: (fibre gains,) float32. change_gain: with 0 there are no fibres for `rise`,
     else a row for max(0, rise) and one for max(0, -rise). v: (fibres,) float32, updated. spikes: the same shape,
-    uint8, written.
+    uint8, written. first: index of the first of these neurons in both.
     Source: snntorch.Leaky (since 0.8) with reset_mechanism="zero".
     """
     bands = drive.shape[0]
     for f in range(gains.shape[0]):
         for j in range(bands):
-            _integrate(gains[f] * drive[j], beta, v, spikes, f * bands + j)
+            _integrate(gains[f] * drive[j], beta, v, spikes, first + f * bands + j)
     if change_gain > f32(0.0):
-        row = gains.shape[0] * bands
+        row = first + gains.shape[0] * bands
         for j in range(bands):
             _integrate(change_gain * max(rise[j], f32(0.0)), beta, v, spikes, row + j)
             _integrate(change_gain * max(-rise[j], f32(0.0)), beta, v, spikes, row + bands + j)

@@ -3,7 +3,7 @@
 The values belong to a model: its weights were learned from features made with them, so they travel in its file.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 
@@ -24,10 +24,18 @@ class FrontEnd:
     fibre_gains: tuple[float, ...] = (1.0,)  # one cochlea neuron for each band and gain
     change_gain: float = 0.0  # of the fibres that hear a band rise or fall from one frame to the next; 0: none
     cochlea_beta: float = 0.0  # decay of a cochlea neuron in one hop; 0: derived from hearing, see cochlea.py
+    fine_samples: int = 0  # frame of a second look, longer and so finer in frequency; 0: none
+    fine_hops: int = 4  # hops between two of its frames
+    fine_bands: int = 128
+    fine_gains: tuple[float, ...] = (0.5, 1.0, 2.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fibre_gains", tuple(float(gain) for gain in self.fibre_gains))
-        for name in ("sample_rate_hz", "frame_samples", "hop_samples", "bands", "inhibition_reach"):
+        object.__setattr__(self, "fine_gains", tuple(float(gain) for gain in self.fine_gains))
+        for name in (
+            "sample_rate_hz", "frame_samples", "hop_samples", "bands", "inhibition_reach",
+            "fine_samples", "fine_hops", "fine_bands",
+        ):  # fmt: skip
             if not isinstance(getattr(self, name), int):
                 raise ValueError(f"{name}={getattr(self, name)!r} is not a whole number")
         if not 8_000 <= self.sample_rate_hz <= 96_000:
@@ -56,13 +64,38 @@ class FrontEnd:
             raise ValueError(f"change_gain={self.change_gain} is outside 0..100")
         if not 0 <= self.cochlea_beta < 1:
             raise ValueError(f"cochlea_beta={self.cochlea_beta} is outside 0..1 (1 excluded)")
+        if self.fine_samples and self.fine_samples <= self.frame_samples:
+            raise ValueError(f"fine_samples={self.fine_samples} is not more than frame_samples={self.frame_samples}")
+        if not 1 <= self.fine_hops <= 16:
+            raise ValueError(f"fine_hops={self.fine_hops} is outside 1..16")
+        try:
+            _ = self.fine
+        except ValueError as error:
+            raise ValueError(f"the fine look: {error}") from error
+
+    @property
+    def fine(self) -> "FrontEnd | None":
+        """The second look as a front end of its own, with the rest of this one's settings."""
+        if not self.fine_samples:
+            return None
+        return replace(
+            self,
+            frame_samples=self.fine_samples,
+            hop_samples=self.hop_samples * self.fine_hops,
+            bands=self.fine_bands,
+            fibre_gains=self.fine_gains,
+            cochlea_beta=0.0,
+            fine_samples=0,
+        )
 
     @property
     def fibres(self) -> int:
         """Cochlea neurons. Neuron `f * bands + b` has gain `f` and listens to band `b`; with a change gain, a row of
-        neurons that hear their band rise and one that hear it fall come after them.
+        neurons that hear their band rise and one that hear it fall come after them. Those of the fine look come last,
+        in the same order; they spike only in its frames.
         """
-        return self.bands * (len(self.fibre_gains) + (2 if self.change_gain else 0))
+        own = self.bands * (len(self.fibre_gains) + (2 if self.change_gain else 0))
+        return own + (self.fine.fibres if self.fine else 0)
 
     @property
     def hop_s(self) -> float:

@@ -1,20 +1,22 @@
 """The front end as one block: samples in, cochlea spikes out. What a model trains on and what serves it.
 
 Knows frames, bands and the cochlea; nothing of instruments. `hear_frame` is the whole way of the data from ring to
-spikes, a line a stage; `pipeline.py` goes on from there.
+spikes, a line a stage; `pipeline.py` goes on from there. A front end may look twice: a short frame each hop tells when,
+a long one each few hops tells which partials.
 """
 
 from typing import Any
 
 import numba as nb
 import numpy as np
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from engine.bands import band_energies, follow_level, mean_energy, mel_table, normalise
 from engine.cochlea import change, derived_beta, fire, inhibit, inhibition_kernel
 from engine.config import FrontEnd
 from engine.fft import first_twiddles, power_spectrum, twiddles
-from engine.jit import Record, kernel
+from engine.jit import OPTIONS, Record, kernel, named
 from engine.ring import newest, push
 from engine.stft import window
 
@@ -31,8 +33,10 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
     flank = inhibition_kernel(config.inhibition, config.inhibition_reach)
     gains = np.array(config.fibre_gains, np.float32)
     n = config.frame_samples
+    fine = [("fine", parameters(config.fine).dtype)] if config.fine else []
     dtype = np.dtype(
         [
+            *fine,
             ("hop", np.int64),
             ("window", np.float32, (n,)),
             ("twiddle", np.float32, (2, n)),
@@ -65,13 +69,19 @@ def parameters(config: FrontEnd) -> NDArray[np.void]:
     record["gains"][0] = gains
     record["change_gain"] = config.change_gain
     record["beta"] = config.cochlea_beta or derived_beta(config.hop_s)
+    if config.fine:
+        record["fine"] = parameters(config.fine)
     return record
 
 
 def state_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
     """What one stream remembers between frames."""
+    fine: list[tuple[Any, ...]] = []
+    if config.fine:
+        fine = [("fine_envelope", np.float32), ("fine_before", np.float32, (config.fine.bands,))]
     return [
-        ("ring", np.float32, (config.frame_samples,)),
+        *fine,
+        ("ring", np.float32, (max(config.frame_samples, config.fine_samples),)),
         ("written", np.int64),  # samples pushed
         ("pending", np.int64),  # samples of the hop that is not complete
         ("frame", np.int64),  # frames done
@@ -86,7 +96,9 @@ def state_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
 
 def scratch_fields(config: FrontEnd) -> list[tuple[Any, ...]]:
     """Work space: means nothing between frames."""
+    fine = [("fine", np.dtype(scratch_fields(config.fine), align=True))] if config.fine else []
     return [
+        *fine,
         ("frame", np.float32, (config.frame_samples,)),  # the newest samples, in order
         ("work", np.float32, (2 * config.frame_samples,)),
         ("power", np.float32, (config.frame_samples // 2 + 1,)),
@@ -127,9 +139,53 @@ def hear_frame(ear: Record, state: Record, scratch: Record) -> None:
     normalise(scratch.energy, state.envelope, ear.floor, scratch.feature)
     inhibit(scratch.feature, ear.flank, scratch.padded, scratch.drive)
     change(scratch.feature, state.before, scratch.rise)
-    fire(scratch.drive, ear.gains, scratch.rise, ear.change_gain, ear.beta, state.cochlea_v, state.cochlea_spikes)
+    fire(scratch.drive, ear.gains, scratch.rise, ear.change_gain, ear.beta, state.cochlea_v, state.cochlea_spikes, 0)
+    look_closer(ear, state, scratch)
     state.pending = 0
     state.frame += 1
+
+
+def look_closer(ear: Record, state: Record, scratch: Record) -> None:
+    """The fine look, if the front end has one: the stages of `hear_frame` on a longer frame, each `fine_hops` hops.
+
+    Frame `k` of the hops sees it when `(k + 1) % fine_hops == 0`; in the others its neurons are silent.
+    """
+    raise NotImplementedError("look_closer runs inside compiled kernels only")
+
+
+@overload(look_closer, jit_options=OPTIONS)
+def _look_closer(ear, state, scratch):  # type: ignore[no-untyped-def]
+    fields = dict(ear.fields)
+    if "fine" not in fields:
+
+        def nothing(ear, state, scratch):  # type: ignore[no-untyped-def]
+            pass
+
+        return nothing
+    fine = dict(fields["fine"].type.fields)
+    rows = fine["gains"].type.shape[0]
+    bands = fine["band_first"].type.shape[0]
+    total = dict(state.fields)["cochlea_v"].type.shape[0]
+
+    def look(ear, state, scratch):  # type: ignore[no-untyped-def]
+        fine, work = ear.fine, scratch.fine
+        first = total - (rows + usize(2) * usize(fine.change_gain > f32(0.0))) * bands
+        if (state.frame + 1) % (fine.hop // ear.hop) != 0:
+            for i in range(usize(first), usize(total)):
+                state.cochlea_spikes[i] = 0
+            return
+        newest(state.ring, state.written, work.frame)
+        power_spectrum(fine, work)
+        band_energies(work.power, fine.band_first, fine.band_count, fine.band_offset, fine.band_weight, work.energy)
+        state.fine_envelope = follow_level(state.fine_envelope, mean_energy(work.energy), fine.release)
+        normalise(work.energy, state.fine_envelope, fine.floor, work.feature)
+        inhibit(work.feature, fine.flank, work.padded, work.drive)
+        change(work.feature, state.fine_before, work.rise)
+        fire(
+            work.drive, fine.gains, work.rise, fine.change_gain, fine.beta, state.cochlea_v, state.cochlea_spikes, first
+        )
+
+    return named(look)
 
 
 @kernel

@@ -51,9 +51,18 @@ def step_on(device: str) -> Step:
 class SpikingLayer(nn.Module):
     """Fully connected LIF layer. Before `fold` normalised and in float, after it on the grid of `2 ** -shift`."""
 
-    def __init__(self, fan_in: int, width: int, output_beta: float | None = None, blocks: int = 1) -> None:
-        """blocks: equal parts of inputs and neurons; a neuron hears only the inputs of its own part."""
+    def __init__(
+        self,
+        fan_in: int,
+        width: int,
+        output_beta: float | None = None,
+        blocks: int = 1,
+        rare: tuple[int, int] | None = None,
+    ) -> None:
+        """blocks: equal parts of inputs and neurons; a neuron hears only the inputs of its own part. rare: (first,
+        every): inputs from `first` on spike in each `every`-th frame only, and cost nothing in the others."""
         super().__init__()
+        self.rare = rare
         self.is_output = output_beta is not None
         self.weight = nn.Parameter(torch.randn(fan_in, width) / math.sqrt(fan_in // blocks))
         self.register_buffer("mask", block_mask(fan_in, width, blocks) if blocks > 1 else None, persistent=False)
@@ -74,13 +83,21 @@ class SpikingLayer(nn.Module):
     def current(self, spikes: Tensor) -> Tensor:
         """(time, batch, fan in) to (time, batch, width)."""
         if self.shift is None:
-            current = spikes @ self._wired(self.weight)
+            current = self._product(spikes, self._wired(self.weight))
             if self.norm is not None:
                 current = self.norm(current.flatten(0, 1)).view_as(current)
             current = current + self.bias
         else:
-            current = spikes @ self.grid_weight() + self.grid_bias()
+            current = self._product(spikes, self.grid_weight()) + self.grid_bias()
         return current * (OUTPUT_SCALE if self.is_output else 1.0 - self.neuron.beta.clamp(0, 1))
+
+    def _product(self, spikes: Tensor, weight: Tensor) -> Tensor:
+        if self.rare is None:
+            return spikes @ weight
+        first, every = self.rare
+        product = spikes[:, :, :first] @ weight[:first]
+        product[every - 1 :: every] += spikes[every - 1 :: every, :, first:] @ weight[first:]
+        return product
 
     def fold(self, shift_decays: bool = False) -> None:
         """Move the normalisation into weight and bias and go on the grid that loses least.
@@ -135,6 +152,7 @@ class SpikingNetwork(nn.Module):
         dropout: float,
         variant: str = "shared",
         shift_decays: bool = False,
+        rare: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
@@ -143,7 +161,10 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"hidden={wrong[0]} is not a multiple of the {labels} labels of a bank")
         blocks = labels if variant == "bank" else 1
         widths = (fibres, *hidden)
-        layers = [SpikingLayer(a, b, blocks=blocks if i else 1) for i, (a, b) in enumerate(itertools.pairwise(widths))]
+        layers = [
+            SpikingLayer(a, b, blocks=blocks if i else 1, rare=None if i else rare)
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
+        ]
         self.layers = nn.ModuleList([*layers, SpikingLayer(widths[-1], labels, output_beta, blocks)])
         self.dropout = nn.Dropout(dropout)
         self.shift_decays = shift_decays

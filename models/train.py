@@ -177,6 +177,7 @@ def fit(
 
 def network_of(recipe: Recipe, fibres: int) -> SpikingNetwork:
     """Untrained."""
+    fine = recipe.front_end.fine
     return SpikingNetwork(
         fibres,
         recipe.hidden,
@@ -185,6 +186,7 @@ def network_of(recipe: Recipe, fibres: int) -> SpikingNetwork:
         recipe.dropout,
         variant=recipe.variant,
         shift_decays=recipe.shift_decays,
+        rare=(fibres - fine.fibres, recipe.front_end.fine_hops) if fine else None,
     )
 
 

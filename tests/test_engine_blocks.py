@@ -131,7 +131,7 @@ def test_the_faintest_tone_fires_a_cochlea_neuron_after_32_steps() -> None:
     still, no_gain = np.zeros(1, np.float32), np.float32(0)
     fired = []
     for step in range(1, 41):
-        fire(np.array([0.1501], np.float32), gains, still, no_gain, beta, v, spikes)
+        fire(np.array([0.1501], np.float32), gains, still, no_gain, beta, v, spikes, 0)
         if spikes[0]:
             fired.append(step)
     assert fired == [32]

@@ -62,6 +62,30 @@ def test_the_engine_runs_an_exported_network_as_snntorch_does_bit_for_bit(folded
     assert_engine_equals_snntorch(model_of(folded, FRONT_END, name="t", version="0.0.1"), sound())
 
 
+def test_a_network_with_a_fine_look_is_the_same_in_training_snntorch_and_engine() -> None:
+    front_end = FrontEnd(bands=20, fine_samples=1024, fine_hops=3, fine_bands=24, fine_gains=(1.0,), change_gain=4.0)
+    assert front_end.fine is not None
+    own = front_end.fibres - front_end.fine.fibres
+    torch.manual_seed(6)
+    network = SpikingNetwork(front_end.fibres, (24,), len(LABELS), output_beta=0.95, dropout=0.0, rare=(own, 3))
+    whole = SpikingNetwork(front_end.fibres, (24,), len(LABELS), output_beta=0.95, dropout=0.0)
+    whole.load_state_dict(network.state_dict())
+    spikes = torch.from_numpy(Ear(front_end).feed(sound())[1].astype(np.float32))[:, None]
+    assert spikes[:, :, own:].sum() > 100
+    for one in (network, whole):
+        for _ in range(30):
+            one(spikes)
+        one.fold()
+        one.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(network(spikes)[0], whole(spikes)[0], atol=1e-3, rtol=0.0)
+    network.load_state_dict(whole.state_dict())
+    network.layers[0].shift, network.layers[1].shift = whole.layers[0].shift, whole.layers[1].shift
+    with torch.no_grad():
+        assert torch.equal(network(spikes)[0], whole(spikes)[0])  # on the grid sums are exact
+    assert_engine_equals_snntorch(model_of(network, front_end, name="t", version="0.0.1"), sound())
+
+
 def test_the_engine_runs_the_shipped_model_as_snntorch_does_bit_for_bit(orchestra: Model) -> None:
     assert_engine_equals_snntorch(orchestra, sound())
 

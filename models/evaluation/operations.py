@@ -69,7 +69,7 @@ class Operations:
         figures: dict[str, Any] = {
             "effective_accumulates": round(self._accumulates / frames * rate),
             "dense_synaptic_operations": round(synapses * rate),
-            "membrane_updates": round((self._model.front_end.fibres + self._model.neurons) * rate),
+            "membrane_updates": round(self._updates() * rate),
             "spikes": round(self._spikes / frames * rate),
             "yamnet_multiplies": [low, high],
             "seconds": round(self._frames / rate, 2),
@@ -77,3 +77,9 @@ class Operations:
             "connection_sparsity": round(connection_sparsity(self._model), 4),
         }
         return {**figures, "activation_sparsity": round(activation_sparsity(figures), 4)}
+
+    def _updates(self) -> float:
+        """Membranes that are updated in a frame; those of a fine look are in some frames only."""
+        front_end = self._model.front_end
+        fine = front_end.fine.fibres if front_end.fine else 0
+        return front_end.fibres - fine + fine / front_end.fine_hops + self._model.neurons

@@ -79,7 +79,7 @@ def fire_stage(ear: Record, state: Record, scratch: Record, samples: NDArray[np.
     e = ear[0]
     for i in range(turns):
         s, w = state[i % FRAMES], scratch[i % FRAMES]
-        fire(w.drive, e.gains, w.rise, e.change_gain, e.beta, s.cochlea_v, s.cochlea_spikes)
+        fire(w.drive, e.gains, w.rise, e.change_gain, e.beta, s.cochlea_v, s.cochlea_spikes, 0)
 
 
 FRONT_END = {
