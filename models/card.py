@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from engine.config import FrontEnd
 from engine.weights import Model, load
 from models.evaluation.operations import activation_sparsity, connection_sparsity, footprint_bytes
 
@@ -63,7 +64,7 @@ def card(path: Path) -> str:
                 (
                     "front end",
                     f"{front.sample_rate_hz} Hz, frames of {front.frame_samples}, hop"
-                    f" {front.hop_samples}, {front.bands} bands, fibre gains {list(front.fibre_gains)}",
+                    f" {front.hop_samples}, {front.bands} bands, fibre gains {list(front.fibre_gains)}{_fine(front)}",
                 ),
                 ("licence", "Apache-2.0 (the weights; the recordings are not shipped)"),
             ],
@@ -147,8 +148,17 @@ def card(path: Path) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _fine(front: FrontEnd) -> str:
+    if not front.fine_samples:
+        return ""
+    return (
+        f"; each {front.fine_hops} hops a frame of {front.fine_samples}, {front.fine_bands} bands, fibre gains"
+        f" {list(front.fine_gains)}"
+    )
+
+
 LIMITS = """\
-* The first model: it is wrong often, above all between neighbours of one family. Read the table of labels before
+* It is wrong often, above all between neighbours of one family. Read the table of labels before
   trusting one of them.
 * Learned from single notes, short lines and mixtures of two made from notes; judged on single notes. It has heard
   hardly any real phrases, ensembles or recordings of a room.
@@ -157,8 +167,10 @@ LIMITS = """\
   design were guided by both halves, so the figures flatter by a little.
 * `bass_guitar`, speech: one library each; other physical instruments and speakers of it validate. `viola`, `oboe`,
   `double_bass` and `saxophone` are judged on few clips: differences of ten points there mean nothing.
-* GeneralUser GS (`waf_generalusergs`, validation) and MuseScore General (training) are by one author and may share
-  recordings; the table of libraries shows the others by themselves.
+* GeneralUser GS (`waf_generalusergs`, validation) and MuseScore General (training) are by one author. What was found
+  in both (a cello, and an oboe of TimGM6mb) is left out of training; the table of libraries shows the others.
+* Mixtures are its weak side: of what sounds in a second of two to four instruments it names about a third
+  (`docs/models.md`).
 * `voice` is singing. Speech is trained to be no label. Cor anglais, bass clarinet, contrabassoon, mandolin, electric
   piano, timpani and other percussion belong to no label and were left out.
 * Below about -70 dBFS the engine's gate keeps the gain; quieter sounds are not heard."""

@@ -26,7 +26,14 @@ Report = Callable[[str], None]
 
 
 # no lateral inhibition: it cost three points on libraries left out (docs/decisions.md)
-FRONT_END = FrontEnd(fibre_gains=(0.5, 1.0, 2.0), inhibition=0.0, change_gain=4.0)
+FRONT_END = FrontEnd(
+    fibre_gains=(0.25, 0.5, 1.0, 2.0, 4.0),
+    inhibition=0.0,
+    change_gain=4.0,
+    fine_samples=2048,
+    fine_hops=4,
+    fine_bands=128,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +46,10 @@ class Recipe:
     shift_decays: bool = False  # betas of the form 1 - 2 ** -k, for chips that decay by shifting
     output_beta: float = 0.95
     scenes: int = 28_000  # in an epoch
-    banks: int = 1  # sets of so many scenes that epochs take in turn: more scenes without more memory
+    banks: int = 5  # sets of so many scenes that epochs take in turn: more scenes without more memory
     score_share: float = 0.0  # of them that are bars of a real score
     stretch_share: float = 0.0  # of their notes that are stretched in time
-    epochs: int = 9
+    epochs: int = 10
     batch: int = 64
     rate: float = 5e-3  # AdamW's greatest step, reached after a tenth of the steps, then down a cosine to zero
     weight_decay: float = 0.01

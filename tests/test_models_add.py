@@ -300,7 +300,7 @@ def test_the_shipped_counterexamples_fit_the_shipped_model(orchestra: Model) -> 
     assert bank.spikes.shape == (len(bank), FRAMES, orchestra.front_end.fibres // 8)
     assert set(bank.parts.tolist()) == set(range(PARTS))
     assert not any("oboe" in kind for kind in bank.without("oboe").kinds)
-    assert SHIPPED.stat().st_size < 3_000_000
+    assert SHIPPED.stat().st_size < 5_000_000
 
 
 def test_counterexamples_survive_their_file_and_refuse_another_ear(tmp_path: Path) -> None:
