@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 
 from engine.bands import mel_table
+from engine.config import FrontEnd
 from engine.weights import Model
 from server.errors import Code, Refusal
 
@@ -35,14 +36,22 @@ def described(model: Model, index: int) -> dict[str, Any]:
     matrices = [layer.weight.astype(np.float64) * 2.0**-layer.shift for layer in model.layers]
     heard = np.eye(model.front_end.fibres)[:, place] if layer == 0 else chained(matrices[:layer])[:, place]
     told = chained(matrices[layer:])[place] if layer < len(matrices) else np.eye(len(model.labels))[place]
+    fine = model.front_end.fine
+    fine_fibres = fine.fibres if fine else 0
     strongest = np.argsort(-np.abs(told))[:LABELS]
     return {
         "index": index,
         "layer": layer,
         "neuron": place,
         "bands_hz": [round(float(hz), 1) for hz in mel_table(model.front_end).centre_hz],
-        "fibres": fibres_of(model),
-        "weights": [[round(float(w), 5) for w in row] for row in heard.reshape(-1, model.front_end.bands)],
+        "fibres": fibres_of(model.front_end),
+        "weights": rows_of(heard[: model.front_end.fibres - fine_fibres], model.front_end),
+        "fine": fine
+        and {
+            "bands_hz": [round(float(hz), 1) for hz in mel_table(fine).centre_hz],
+            "fibres": fibres_of(fine),
+            "weights": rows_of(heard[-fine_fibres:], fine),
+        },
         "labels": [[model.labels[i], round(float(told[i]), 5)] for i in strongest if told[i]],
     }
 
@@ -56,9 +65,13 @@ def place_of(model: Model, index: int) -> tuple[int, int]:
     raise IndexError(index)
 
 
-def fibres_of(model: Model) -> list[str]:
+def rows_of(weights: NDArray[np.float64], config: FrontEnd) -> list[list[float]]:
+    """Weights of a look's fibres, a row for each kind of fibre, a number for each band."""
+    return [[round(float(w), 5) for w in row] for row in weights.reshape(-1, config.bands)]
+
+
+def fibres_of(config: FrontEnd) -> list[str]:
     """What the rows of `weights` are: fibres of a gain, then those of a rise and of a fall."""
-    config = model.front_end
     return [f"gain {gain:g}" for gain in config.fibre_gains] + (["rise", "fall"] if config.change_gain else [])
 
 

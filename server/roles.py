@@ -43,6 +43,8 @@ ALLOWED: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/v1/sources"): ADMINS,
     ("PATCH", "/v1/sources/"): ADMINS,
     ("DELETE", "/v1/sources/"): ADMINS,
+    ("GET", "/v1/outputs"): ADMINS,
+    ("POST", "/v1/reload"): ADMINS,
 }
 CLOSED = ("/v1", "/metrics")  # everything below; the rest is the page and the health checks
 

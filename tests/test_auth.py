@@ -146,6 +146,8 @@ def test_every_route_is_named_with_its_roles(server: LiveServer) -> None:
         ("POST", "/v1/sources", {"admin"}),
         ("PATCH", "/v1/sources/x", {"admin"}),
         ("DELETE", "/v1/sources/x", {"admin"}),
+        ("GET", "/v1/outputs", {"admin"}),
+        ("POST", "/v1/reload", {"admin"}),
         ("GET", "/v1/nothing", {"admin"}),
         ("POST", "/v1/info", {"admin"}),
     ],

@@ -15,6 +15,17 @@ def test_a_fibre_of_the_cochlea_hears_its_own_band(orchestra: Model) -> None:
     weights = np.array(told["weights"])
     assert weights.shape == (len(told["fibres"]), orchestra.front_end.bands)
     assert np.argwhere(weights).tolist() == [[1, 6]]
+    assert not np.any(told["fine"]["weights"])
+
+
+def test_a_fibre_of_the_fine_look_is_told_with_its_bands(orchestra: Model) -> None:
+    fine = orchestra.front_end.fine
+    assert fine is not None
+    told = described(orchestra, orchestra.front_end.fibres - fine.fibres + fine.bands + 5)
+    weights = np.array(told["fine"]["weights"])
+    assert weights.shape == (len(told["fine"]["fibres"]), len(told["fine"]["bands_hz"])) == (5, 128)
+    assert np.argwhere(weights).tolist() == [[1, 5]]
+    assert not np.any(told["weights"])
 
 
 def test_a_neuron_of_the_first_layer_is_told_with_its_own_weights(orchestra: Model) -> None:
@@ -23,7 +34,8 @@ def test_a_neuron_of_the_first_layer_is_told_with_its_own_weights(orchestra: Mod
     told = described(orchestra, fibres + 37)
     assert (told["layer"], told["neuron"]) == (1, 37)
     expected = layer.weight[:, 37] * 2.0**-layer.shift
-    assert np.array(told["weights"]).ravel() == pytest.approx(expected, abs=1e-5)
+    weights = [np.ravel(told["weights"]), np.ravel(told["fine"]["weights"])]
+    assert np.concatenate(weights) == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_output_works_on_its_own_label_alone(orchestra: Model) -> None:

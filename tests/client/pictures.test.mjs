@@ -87,4 +87,6 @@ test('a neuron is told with where it is, what it hears best and what it works on
     described(neuron, 4),
     'layer 1, neuron 37. Hears 2 kHz (rise) best; works for french horn, against oboe.',
   )
+  const fine = { fibres: ['gain 2'], bands_hz: [100, 440, 2000], weights: [[0, 0.7, 0]] }
+  assert.match(described({ ...neuron, fine }, 4), /Hears 440 Hz \(gain 2\) best/)
 })

@@ -8,12 +8,15 @@ import { nameOf } from './raster.js'
 import { Reel } from './reel.js'
 
 /** The neuron in words: where it is, what it works on. */
-export function described({ layer, neuron, labels, fibres, weights, bands_hz: bands }, layers) {
-  const flat = weights.flatMap((row, i) => row.map((weight, band) => ({ weight, band, kind: fibres[i] })))
+export function described({ layer, neuron, labels, fine, ...first }, layers) {
+  const looks = fine ? [first, fine] : [first]
+  const flat = looks.flatMap(({ weights, fibres, bands_hz: bands }) =>
+    weights.flatMap((row, i) => row.map((weight, band) => ({ weight, hz: bands[band], kind: fibres[i] }))),
+  )
   const best = flat.reduce((most, one) => (one.weight > most.weight ? one : most), { weight: -Infinity })
   const on = labels.slice(0, 3).map(([label, weight]) => `${weight > 0 ? 'for' : 'against'} ${words(label)}`)
   const where = `${nameOf(layer, layers)}, neuron ${neuron}`
-  return `${where}. Hears ${hertz(bands[best.band])} (${best.kind}) best; works ${on.join(', ') || 'on nothing'}.`
+  return `${where}. Hears ${hertz(best.hz)} (${best.kind}) best; works ${on.join(', ') || 'on nothing'}.`
 }
 
 export function mount(root, { onPick, again }) {
@@ -44,11 +47,12 @@ export function mount(root, { onPick, again }) {
   )
   input.addEventListener('change', () => onPick(input.value === '' ? null : Number(input.value)))
 
-  /** Weights as a small map: bands to the right, a row for each kind of fibre; warm excites, cold inhibits. */
+  /** Weights as a small map: bands to the right, a row for each kind of fibre, those of a finer look on top; warm excites,
+   * cold inhibits. */
   function paintField() {
     if (!told) return
-    const { weights } = told
-    Object.assign(field, { width: weights[0].length * 4, height: weights.length * 4 })
+    const weights = [...told.weights, ...(told.fine?.weights ?? [])]
+    Object.assign(field, { width: Math.max(...weights.map((row) => row.length)) * 4, height: weights.length * 4 })
     const context = field.getContext('2d')
     const most = Math.max(...weights.flat().map(Math.abs)) || 1
     context.fillStyle = ink.ground
@@ -57,7 +61,8 @@ export function mount(root, { onPick, again }) {
       row.forEach((weight, band) => {
         context.globalAlpha = Math.abs(weight) / most
         context.fillStyle = weight > 0 ? ink.tone : ink.against
-        context.fillRect(4 * band, 4 * (weights.length - 1 - i), 4, 4)
+        const wide = field.width / row.length
+        context.fillRect(wide * band, 4 * (weights.length - 1 - i), wide, 4)
       }),
     )
   }
