@@ -335,7 +335,8 @@ def test_a_history_that_is_lost_harms_no_session_and_is_told(toy_path: Path, tmp
     with live_server(model=toy_path, history=str(tmp_path / "state" / "h.sqlite")) as server:
         assert [m["phase"] for m in stream(server, SONG) if m["type"] == "event"] == ["onset", "offset"] * 2
         eventually(lambda: not checked(server)["ok"])
-        assert httpx.get(f"{server.url}/readyz").status_code == 200  # the next session would be heard at once
+        # the next session would be heard at once
+        eventually(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 20)
         assert "rows wait" in checked(server)["reason"]
         answer = httpx.get(f"{server.url}/v1/history")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "history_lost")

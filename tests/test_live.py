@@ -209,7 +209,7 @@ def test_info_tells_labels_formats_and_limits(server: LiveServer) -> None:
     assert info["stream"]["sample_rate"] == [8_000, 192_000]
     assert info["upload"]["max_bytes"] == server.settings.max_upload_bytes
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "alive"}
-    assert httpx.get(f"{server.url}/readyz").json()["status"] == "ready"
+    eventually(lambda: httpx.get(f"{server.url}/readyz").json()["status"] == "ready", 20)
 
 
 def test_nothing_is_served_before_the_kernels_are_ready(server: LiveServer) -> None:

@@ -142,7 +142,7 @@ def test_without_portaudio_the_source_fails_and_everything_else_works(
     assert "apt-get install libportaudio2" in failed["detail"]
     assert failed["retry_in_ms"] is None
     assert len(bare(stream(server, pcm16(low_high())))) == 4
-    assert httpx.get(f"{server.url}/readyz").status_code == 200
+    eventually(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 20)
 
 
 def test_a_failing_microphone_at_start_up_does_not_stop_the_server(

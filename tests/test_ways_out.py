@@ -52,9 +52,9 @@ port = 9
             expected = {"webhook": "ok", "light": "ok", "away": "retrying"}
             eventually(lambda: {name: one["state"] for name, one in listed(server.url).items()} == expected)
             assert listed(server.url)["away"]["waiting"] == 4
-            ready = httpx.get(f"{server.url}/readyz")
-            assert ready.status_code == 200
-            reason = next(check["reason"] for check in ready.json()["checks"] if check["name"] == "outputs")
+            eventually(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 20)
+            checks = httpx.get(f"{server.url}/readyz").json()["checks"]
+            reason = next(check["reason"] for check in checks if check["name"] == "outputs")
             assert reason.startswith("away: retrying: 127.0.0.1:9: ")
             eventually(
                 lambda: 'spiccato_output_messages_total{outcome="sent",output="webhook"} 4.0' in metrics(server.url)
