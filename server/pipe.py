@@ -37,6 +37,13 @@ class PipeInput:
     async def open(self) -> "PipeReader":
         """Raises ReadError where a WAV's head cannot be used."""
         pieces = _Pieces(self.fd)
+        try:
+            return await self._begun(pieces)
+        except BaseException:
+            pieces.close()
+            raise
+
+    async def _begun(self, pieces: "_Pieces") -> "PipeReader":
         begin = b""
         while len(begin) < wav_head.MAGIC_BYTES and (piece := await pieces.next()):
             begin += piece

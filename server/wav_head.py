@@ -13,6 +13,7 @@ from server.reader import ReadError
 MAGIC_BYTES = 12  # RIFF, a length, WAVE
 MAX_HEAD_BYTES = 65_536
 ENDLESS = 0x7FFF_0000  # bytes; a greater length is not one
+FORM_BYTES = 16  # of the chunk "fmt ", at least
 EXTENSIBLE = 0xFFFE  # the form's number stands in the extension
 ENCODINGS: dict[tuple[int, int], Encoding] = {(1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (3, 32): "pcm_f32le"}
 
@@ -40,7 +41,7 @@ def head(data: bytes) -> Head | None:
             if form is None:
                 raise _bad("its samples come before their form")
             return Head(*form, None if size == 0 or size >= ENDLESS else size, at)
-        if name == b"fmt " and at + 16 <= len(data):
+        if name == b"fmt " and at + size <= len(data):
             form = _form(data[at : at + size])
         at += size + size % 2
     if len(data) > MAX_HEAD_BYTES:
@@ -49,6 +50,8 @@ def head(data: bytes) -> Head | None:
 
 
 def _form(chunk: bytes) -> tuple[Encoding, int, int]:
+    if len(chunk) < FORM_BYTES:
+        raise _bad(f"its form takes {len(chunk)} bytes: {FORM_BYTES} are the least")
     number, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
     if number == EXTENSIBLE and len(chunk) >= 26:
         number = struct.unpack_from("<H", chunk, 24)[0]

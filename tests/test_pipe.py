@@ -104,6 +104,7 @@ def test_a_head_that_ends_early_is_told() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
+        (b"RIFF\0\0\0\0WAVE" + struct.pack("<4sI", b"fmt ", 4) + bytes(90), "form takes 4 bytes: 16 are"),
         (wav(4, b"", number=2), "form 2 with 16 bits"),
         (wav(4, b"", channels=33), "33 channels: the limit is 32"),
         (wav(4, b"", rate=4_000), "4000 Hz: the limits are 8000..192000"),
@@ -117,7 +118,24 @@ def test_a_wav_that_cannot_be_heard_is_refused(data: bytes, told: str) -> None:
     assert caught.value.retry == "never"
 
 
-def test_a_head_is_known_as_soon_as_it_is_there() -> None:
-    data = wav(4, b"abcd")
+def test_a_pipe_that_was_refused_is_read_no_further() -> None:
+    read, write = os.pipe()
+    os.write(write, wav(4, b"", number=2))
+    with pytest.raises(ReadError):
+        asyncio.run(PipeInput(read, "the pipe", "pcm_s16le", 16_000).open())
+    os.write(write, b"x")  # a thread that waits in a read ends with it
+    for thread in threading.enumerate():
+        if thread.name == "pipe":
+            thread.join()
+    os.close(write)
+    os.close(read)
+
+
+@pytest.mark.parametrize("format", ["WAV", "WAVEX"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_head_is_known_as_soon_as_it_is_there(format: str, subtype: str) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(2), 22_050, format=format, subtype=subtype)
+    data = file.getvalue()
     first = next(size for size in range(len(data)) if wav_head.head(data[:size]) is not None)
-    assert first == len(data) - 4
+    assert first == data.index(b"data") + 8
