@@ -1,7 +1,6 @@
 """`spiccato listen` of files, pipes and streams, as a user types it."""
 
 import json
-import os
 import signal
 import struct
 import subprocess
@@ -120,21 +119,20 @@ def test_ctrl_c_ends_a_stream_with_its_summary(toy_path: Path) -> None:
 
 
 def test_ctrl_c_ends_a_pipe_that_says_nothing(toy_path: Path) -> None:
-    read, write = os.pipe()
-    os.write(write, pcm16(low_high()))
-    arguments = command("-", "--model", toy_path)
-    with subprocess.Popen(arguments, cwd=ROOT, stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command("-", "--model", toy_path), cwd=ROOT, **pipes) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.write(pcm16(low_high()))  # more than a pipe holds: what listens takes it
+        process.stdin.flush()
         told = []
         for line in process.stdout:
             told.append(json.loads(line))
             if labels(told) == BOTH and told[-1]["type"] == "event":
                 process.send_signal(signal.SIGINT)
+        assert process.wait() == 0  # while nobody has ended its pipe
         assert process.stderr is not None
         assert process.stderr.read() == b""
-    os.close(read)
-    os.close(write)
-    assert process.returncode == 0
     assert told[-1]["type"] == "summary"
 
 
