@@ -211,8 +211,8 @@ def test_another_device_takes_the_place_of_one_that_goes_in_the_same_session(
     sounding(page, "high")
     stopped(page)
     assert len(wire.of("started")) == 1
-    (gap,) = wire.of("gap")
-    assert (gap["where"], gap["reason"]) == ("network", "discontinuity")
+    gaps = {(gap["where"], gap["reason"]) for gap in wire.of("gap")}  # a busy machine makes more than one
+    assert gaps == {("network", "discontinuity")}
 
 
 @pytest.mark.parametrize("rate", [8_000, 96_000])
