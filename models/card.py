@@ -169,7 +169,7 @@ LIMITS = """\
   `double_bass` and `saxophone` are judged on few clips: differences of ten points there mean nothing.
 * GeneralUser GS (`waf_generalusergs`, validation) and MuseScore General (training) are by one author. What was found
   in both (a cello, and an oboe of TimGM6mb) is left out of training; the table of libraries shows the others.
-* Mixtures are its weak side: of what sounds in a second of two to four instruments it names about a third
+* Mixtures are its weak side: of what sounds in a second of two to four instruments it names about a quarter
   (`docs/models.md`).
 * `voice` is singing. Speech is trained to be no label. Cor anglais, bass clarinet, contrabassoon, mandolin, electric
   piano, timpani and other percussion belong to no label and were left out.
