@@ -68,6 +68,13 @@ def test_the_first_look_is_the_ear_without_it_and_the_second_an_ear_of_its_own(s
         assert not spikes[k::4, own:].any()
 
 
+def test_the_second_look_ends_at_the_newest_sample() -> None:
+    """A frame of 2 048 samples that came one sample late would hardly differ: half a minute of noise tells."""
+    assert FINE.fine is not None
+    noise = np.random.default_rng(2).normal(0, 0.1, 30 * 16_000).astype(np.float32)
+    assert np.array_equal(Ear(FINE).feed(noise)[1][3::4, COARSE.fibres :], Ear(FINE.fine).feed(noise)[1])
+
+
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(0, 47_999), max_size=12))
 def test_any_chunking_gives_the_same_spikes(cuts: list[int], sound: NDArray[np.float32]) -> None:

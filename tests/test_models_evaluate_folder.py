@@ -26,6 +26,7 @@ from models.evaluation.operations import Operations
 from models.evaluation.run import evaluate
 from models.evaluation.sound import Unreadable, pieces
 from models.evaluation.target import Target, target_of
+from models.hearing import mean_scores
 from spiccato.evaluate import Outputs
 from tests.conftest import ROOT
 from tests.synth import silence, tone, write_wav
@@ -412,3 +413,13 @@ def test_judging_needs_nothing_that_only_training_installs() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_an_answer_leaves_out_the_frames_in_which_the_network_still_gathers() -> None:
+    evidence = np.full((20, 2), -50.0, np.float32)
+    evidence[:8, 0] = 50.0  # what came before the note
+    evidence[8:, 1] = 50.0
+    assert mean_scores(evidence, 10) == pytest.approx([0.0, 1.0])
+    assert mean_scores(evidence, 20) == pytest.approx([0.0, 1.0])
+    assert mean_scores(evidence, 5) == pytest.approx([1.0, 0.0])  # the last frame always counts
+    assert mean_scores(evidence[:3], 100) == pytest.approx([1.0, 0.0])
