@@ -69,29 +69,47 @@ def train(
         float, typer.Option(min=0.0, help="False onsets an hour that the added label may give.")
     ] = BUDGET,
     family: Annotated[str | None, typer.Option(help="The added label's family.")] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Train a system of the literature instead; `list` names them all."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="With --system: a setting of it; may be repeated."),
+    ] = None,
 ) -> None:
     """Train the instrument model from a folder of recordings, calibrate and evaluate it, and write it with its card.
 
-    With --add, instead, a detector for one's own instrument is added to a finished model.
+    With --add, instead, a detector for one's own instrument is added to a finished model; with --system, a system of
+    the literature is trained and judged on the same recordings.
 
     **Examples**
 
     - `spiccato train --data recordings/ --out mine.safetensors`
     - `spiccato train --add theremin --from my-theremin/` - then `spiccato serve --model orchestra+theremin.safetensors`
+    - `spiccato train --system mel-cnn --data recordings/ --out mel-cnn.safetensors` - then `spiccato evaluate` with it
     """
+    given = {"--from": source, "--negatives": negatives, "--family": family, "--replace": replacing, "--model": base}
+    of_a_whole_model = {
+        "--run": run, "--patience": patience, "--variant": variant != "shared", "--shift-decays": shift_decays,
+        "--no-soundfonts": not soundfonts, "--device": compute != "auto",
+        "--false-onsets-per-hour": false_onsets is not None,
+    }  # fmt: skip
+    if system is not None:
+        others = {**given, **of_a_whole_model, "--add": label, "--scenes": scenes}
+        if wrong := [name for name, value in others.items() if value and name not in ("--run", "--no-soundfonts")]:
+            raise typer.BadParameter(f"{', '.join(wrong)}: not with --system, whose settings are given by --set")
+        _system(system, data or [], out, seed, epochs, set_ or [], soundfonts, run)
+        return
+    if set_:
+        raise typer.BadParameter("--set: only with --system NAME")
     if label is not None:
-        of_a_whole_model = {
-            "--run": run, "--patience": patience, "--variant": variant != "shared", "--shift-decays": shift_decays,
-            "--no-soundfonts": not soundfonts, "--device": compute != "auto",
-            "--false-onsets-per-hour": false_onsets is not None,
-        }  # fmt: skip
         if wrong := [name for name, value in of_a_whole_model.items() if value]:
             raise typer.BadParameter(f"{', '.join(wrong)}: not with --add, which trains one small detector (--budget)")
         _add(
             label, source, base or SHIPPED_MODEL, out, family, replacing, negatives, data, budget, seed, scenes, epochs
         )
         return
-    given = {"--from": source, "--negatives": negatives, "--family": family, "--replace": replacing, "--model": base}
     if wrong := [name for name, value in given.items() if value]:
         raise typer.BadParameter(f"{', '.join(wrong)}: only with --add NAME")
     if not data or out is None:
@@ -140,6 +158,51 @@ def train(
     save(model, out)
     out.with_suffix(".md").write_text(card(out), encoding="utf-8")
     console.print(f"wrote {out} and {out.with_suffix('.md')}; the run's log and curves are in {folder}")
+
+
+def _system(
+    name: str,
+    data: list[Path],
+    out: Path | None,
+    seed: int,
+    epochs: int | None,
+    wishes: list[str],
+    soundfonts: bool,
+    run: Path | None,
+) -> None:
+    console = Console(stderr=True)
+    try:
+        from models.checkpoint import CheckpointError  # noqa: F401  (PyTorch is there)
+        from models.data.recording import CorpusError
+        from models.zoo.command import headline, train
+        from models.zoo.registry import names, system
+        from models.zoo.system import ZooError
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(TRAIN_EXTRA.format(missing=error.name)) from error
+    if name == "list":
+        for each in names():
+            typer.echo(f"{each}: {system(each).source}")
+        return
+    given: dict[str, str | int | None] = {"seed": seed, "epochs": epochs}
+    for wish in wishes:
+        key, equals, value = wish.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--set {wish!r} is not NAME=VALUE")
+        given[key] = value
+    try:
+        system(name)
+        if out is None:
+            raise ZooError("needs --out FILE")
+        folder = run or Path("build/runs") / out.stem
+        with bars(console) as progress:
+            task = progress.add_task("recordings", total=None)
+            results = train(
+                name, data, out, given, soundfonts, folder, console.print,
+                lambda done, total: progress.update(task, completed=done, total=total, visible=done < total),
+            )  # fmt: skip
+    except (FileNotFoundError, CorpusError, ZooError) as error:
+        raise typer.BadParameter(str(error)) from error
+    console.print(f"{headline(results)}\nwrote {out} and {out.with_suffix('.json')}")
 
 
 def _add(

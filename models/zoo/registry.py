@@ -1,0 +1,23 @@
+"""Which systems there are, by name. Imports a system's module, and PyTorch, only when asked for it."""
+
+from importlib import import_module
+
+from models.zoo.system import System, ZooError
+
+MODULES = {
+    "lstm": "models.zoo.lstm",
+}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(sorted(MODULES))
+
+
+def system(name: str) -> System:
+    """Raises ZooError, naming all systems, for one that is not there."""
+    if name not in MODULES:
+        raise ZooError(f"--system {name!r} is not one of {', '.join(names())}")
+    found = import_module(MODULES[name]).SYSTEM
+    assert isinstance(found, System)
+    assert found.name == name
+    return found
