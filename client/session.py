@@ -50,6 +50,11 @@ class Stream:
         self._error: StreamError | None = None  # fatal: the server closes
         self._ended = False  # the server closed after its summary
 
+    @property
+    def connected(self) -> bool:
+        """False while the connection is lost, and made again."""
+        return self._returning is None
+
     async def send(self, pcm: bytes) -> None:
         """Send interleaved samples in the session's encoding. Waits when the server does not keep up."""
         await self._pass_on(self._backlog.audio(pcm))

@@ -38,6 +38,7 @@ from server.commands import shown
 from server.config import Config
 from server.errors import Code, Refusal
 from server.headers import AnswerHeaders
+from server.mistakes import SECRET
 from server.origin import SameOrigin
 from server.outputs import outputs
 from server.past import rest as past
@@ -153,8 +154,14 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """A body or parameter that does not fit its model."""
     assert isinstance(error, RequestValidationError)
-    mistakes = (f"{located(e['loc'])} is {shown(e['input'])}: {e['msg']}" for e in error.errors()[:5])
-    return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(mistakes)))
+    return live.refused(Refusal(Code.BAD_MESSAGE, "; ".join(map(_mistake, error.errors()[:5]))))
+
+
+def _mistake(error: Any) -> str:
+    """An address may hold a password, and so may a table that is none of ours: neither is repeated."""
+    hidden = SECRET & set(error["loc"]) or isinstance(error["input"], dict)
+    given = "" if hidden else f" is {shown(error['input'])}"
+    return f"{located(error['loc'])}{given}: {error['msg']}"
 
 
 async def _plain(request: Request, error: Exception) -> JSONResponse:

@@ -19,6 +19,7 @@ import signal
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from server.devices import CaptureError, choose, inputs
@@ -180,13 +181,22 @@ def main() -> int:
     parser.add_argument("--channel", help=f"from 0, or {MIX}: all of them; without it, the driver's own mono")
     parser.add_argument("--list", action="store_true", help="print the audio inputs as one JSON record")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which closes our stdin
-    out = sys.stdout.buffer
-    try:
+
+    def work(out: BinaryIO) -> None:
         if arguments.list:
             write_json(out, {"type": "devices", "devices": inputs(portaudio())})
         else:
             capture(arguments.device, arguments.host_api, arguments.channel, sys.stdin.fileno(), out)
+
+    return reported(work)
+
+
+def reported(work: Callable[[BinaryIO], None]) -> int:
+    """Give `work` our stdout; what it fails of is the last record. The exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which closes our stdin
+    out = sys.stdout.buffer
+    try:
+        work(out)
     except CaptureError as error:
         write_json(out, {"type": "error", "code": error.code, "message": str(error)})
         return 1

@@ -160,7 +160,8 @@ class Hub:
 
     def tap(self, tap: Tap, scores: Tap | None = None) -> None:
         """From now on `tap(source, message)` is called with every message that is no telemetry, of the server's own
-        sources and of live sessions alike: `started`, `event` (each phase), `gap`, `source`, `summary`, ...
+        sources and of live sessions alike: `started`, `event` (each phase), `gap`, `source`, `summary`, ...; and, as
+        only taps are told, `removed` when one of the server's own sources is no more.
 
         `scores` is called with what the server's own sources say of all labels, ten times a second.
 

@@ -37,7 +37,7 @@ def mistake(error: Any, data: dict[str, Any], schema: dict[str, Any]) -> Mistake
         case "union_tag_invalid":
             known = error["ctx"]["expected_tags"]
             return Mistake((*place, "kind"), f"{name}.kind={error['ctx']['tag']!r}: it is one of {known}")
-    value = "" if SECRET & set(place) or isinstance(here, dict) else f"={shown(error['input'])}"
+    value = "" if SECRET & set(place) or isinstance(here, dict) or "@" in str(here) else f"={shown(error['input'])}"
     return Mistake(place, f"{name}{value}: {_lower(error['msg'].removeprefix('Value error, '))}")
 
 

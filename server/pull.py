@@ -12,7 +12,6 @@ the middle is resampled to the one before: the clock goes on. Knows FFmpeg; noth
 
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -23,7 +22,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from server.capture import HEADER, MAGIC, VERSION, write_json
+from server.capture import HEADER, MAGIC, VERSION, reported, write_json
 from server.container import Opening, Request
 from server.devices import CaptureError
 from server.ingest import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, mix
@@ -146,22 +145,17 @@ class Puller:
 
 def main() -> int:
     """The exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which closes our stdin
     if sys.platform == "linux":
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-    out = sys.stdout.buffer
-    try:
-        request = json.loads(sys.stdin.buffer.readline())
-        threading.Thread(target=_until_eof, daemon=True).start()
-        Puller(Request(**request), out).run()
-    except CaptureError as error:
-        write_json(out, {"type": "error", "code": error.code, "message": str(error)})
-        return 1
-    except BrokenPipeError:  # the parent is gone, and nobody is left to tell
-        return 1
-    return 0
+    return reported(_pull)
+
+
+def _pull(out: BinaryIO) -> None:
+    request = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_until_eof, daemon=True).start()
+    Puller(Request(**request), out).run()
 
 
 def _until_eof() -> None:

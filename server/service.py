@@ -77,6 +77,7 @@ class Service:
         for spec in together([*self.settings.first_sources, *self._kept_sources]):
             self.sources.add(spec, keep=any(spec is kept for kept in self._kept_sources), starting=True)
         self.sources_known = True
+        self.outputs.known([source["id"] for source in self.sources.told()])
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 
     def check_ready(self) -> None:

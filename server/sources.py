@@ -127,6 +127,8 @@ class Sources:
         await asyncio.wait({running.task})
         running.source.ended("the source was removed" if reason == "stop" else "the server stops")
         self.hub.forget(id)
+        if reason == "stop":
+            self.hub.tell(id, {"type": "removed"})
 
     async def close(self) -> None:
         """Stop all, at once, because the server stops."""

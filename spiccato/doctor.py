@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Literal
 
@@ -25,6 +25,8 @@ from server.limits import is_loopback
 from server.reader import ReadError
 from server.settings import Settings
 from spiccato.certificate import good_until
+from spiccato.doctor_ways import history, ways_out
+from spiccato.finding import Finding
 from spiccato.openfiles import for_service
 from spiccato.openfiles import needed as files_needed
 
@@ -35,14 +37,6 @@ STA_UNSYNC = 0x0040  # of adjtimex(2): the clock is not synchronised
 KERNELS_MB = 200  # that compiled kernels may take
 DAY_S = 86_400
 RENEW_DAYS = 14  # before its end a certificate should be a new one
-
-
-@dataclass(frozen=True)
-class Finding:
-    check: str
-    state: Literal["ok", "warning", "problem"]
-    found: str
-    do: str = ""  # what mends it
 
 
 def run(settings: Settings, as_json: bool) -> bool:
@@ -65,6 +59,7 @@ def run(settings: Settings, as_json: bool) -> bool:
 def examine(settings: Settings) -> Iterator[Finding]:
     for check in CHECKS:
         yield check(settings)
+    yield from ways_out(settings)
 
 
 def python(_: Settings) -> Finding:
@@ -237,4 +232,5 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     disk,
     clock,
     files,
+    history,
 )

@@ -20,7 +20,9 @@ FOREVER = object()  # in an opening: nothing more comes, and it does not end
 @dataclass
 class FakeReader:
     opened: Opened
-    gives: Iterable[Any]  # of each `read`: a Block, None, a ReadError that it raises, or FOREVER
+    gives: Iterable[
+        Any
+    ]  # of each `read`: a Block, None, a ReadError that it raises, FOREVER, or what to wait for before the next
     closed: int = 0
 
     def __post_init__(self) -> None:
@@ -29,6 +31,9 @@ class FakeReader:
     async def read(self) -> Block | None:
         await asyncio.sleep(0)
         given = next(self._gives)
+        if isinstance(given, asyncio.Event):
+            await given.wait()
+            given = next(self._gives)
         if given is FOREVER:
             await asyncio.Event().wait()
         if isinstance(given, ReadError):

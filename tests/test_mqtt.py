@@ -7,18 +7,20 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from server.outputs import mqtt as mqtt_module
 from server.outputs import runner as runner_module
-from tests.live_server import eventually
+from tests.live_server import eventually, live_server
 from tests.ways import end, onset, output, running, state, until
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -63,12 +65,17 @@ class Watcher:
             self._client.username_pw_set(login["user"], login["password"])
         self._client.on_connect = lambda client, *_: client.subscribe("#", 1)
         self._client.on_message = self._take
+        self.subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: self.subscribed.set()
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 
     def _take(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         self.all.append((message.topic, message.payload.decode()))
         self.newest[message.topic] = message.payload.decode()
+
+    def publish(self, topic: str, text: str, *, retain: bool = False) -> None:
+        self._client.publish(topic, text, 1, retain)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -286,6 +293,44 @@ def test_home_assistant_discovers_each_label_of_each_own_source(tmp_path: Path) 
 
     with broker(tmp_path, "allow_anonymous true") as one:
         asyncio.run(scene(one.port))
+
+
+def test_what_is_retained_of_a_source_goes_with_it_and_at_the_next_start(toy_path: Path, tmp_path: Path) -> None:
+    def way(port: int, **more: Any) -> Any:
+        return output(kind="mqtt", host="127.0.0.1", port=port, home_assistant=True, **more)
+
+    def nowhere(id: str) -> Any:
+        return {"kind": "stream", "id": id, "url": "http://127.0.0.1:1/"}
+
+    def kept(port: int) -> dict[str, str]:
+        """All that is retained."""
+        with watching(port) as late:
+            assert late.subscribed.wait(10)
+            late.publish("end", "")
+            eventually(lambda: "end" in late.newest)
+            return {topic: text for topic, text in late.newest.items() if text}
+
+    def topics(source: str) -> set[str]:
+        sensors = {f"homeassistant/binary_sensor/spiccato_{source}_{label}/config" for label in ("low", "high")}
+        return sensors | {f"spiccato/{source}/{part}" for part in ("status", "low", "high")}
+
+    foreign = {"homeassistant/binary_sensor/other/config": "{}", "homeassistant/binary_sensor/x/config": "no JSON"}
+    foreign["elsewhere/hall/status"] = "online"
+    with broker(tmp_path, "allow_anonymous true") as one, watching(one.port) as watcher:
+        for topic, text in foreign.items():
+            watcher.publish(topic, text, retain=True)
+        with live_server(model=toy_path, outputs=(way(one.port),), sources=[nowhere("hall"), nowhere("stage")]):
+            eventually(lambda: topics("hall") | topics("stage") <= set(watcher.newest))
+        assert set(kept(one.port)) == topics("hall") | topics("stage") | set(foreign) | {"spiccato/status"}
+        # the settings have changed while it was stopped
+        with live_server(model=toy_path, outputs=(way(one.port),), sources=[nowhere("stage")]) as server:
+            eventually(lambda: not any(watcher.newest[topic] for topic in topics("hall")))
+            assert set(kept(one.port)) == topics("stage") | set(foreign) | {"spiccato/status"}
+            told = [topic for topic, text in watcher.all if topic in topics("stage") and not text]
+            assert told == []  # what stays was never taken away
+            httpx.delete(f"{server.url}/v1/sources/stage")
+            eventually(lambda: not any(watcher.newest[topic] for topic in topics("stage")))
+            assert set(kept(one.port)) == set(foreign) | {"spiccato/status"}
 
 
 def check(about: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import Result
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from typer.testing import CliRunner
 
 from models.evaluation.listing import read
@@ -22,9 +22,11 @@ from server.past.backup import copy
 from server.past.clips import path_of
 from server.past.database import Database, address
 from server.past.tables import clips, corrections, events
+from server.settings import Settings
+from spiccato import doctor_ways
 from spiccato.cli import app
 from tests.past_rows import START, event_id, keep, row
-from tests.postgres import cluster
+from tests.postgres import Cluster, cluster
 from tests.toy import toy_model
 
 
@@ -123,16 +125,43 @@ def test_a_backup_holds_all_while_somebody_writes(database: Database, tmp_path: 
     copied.close()
 
 
-def test_a_history_moves_to_postgresql_and_back(database: Database, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Cluster]:
     with cluster() as running:
-        moved = Database(address(running.create("history"), tmp_path))
-        assert copy(database, moved) == 10
-        with moved.writing() as connection:  # numbers go on after those that were copied
-            query.correct(connection, event_id(5), "tuba", "", START)
-        with moved.reading() as connection:
-            assert connection.execute(select(func.count()).select_from(corrections)).scalar() == 4
-        back = Database(address(str(tmp_path / "back.sqlite"), tmp_path))
-        assert copy(moved, back) == 10
-        assert contents(back) == contents(moved)
-        moved.close()
-        back.close()
+        yield running
+
+
+def test_a_history_moves_to_postgresql_and_back(postgres: Cluster, database: Database, tmp_path: Path) -> None:
+    moved = Database(address(postgres.create("history"), tmp_path))
+    assert copy(database, moved) == 10
+    with moved.writing() as connection:  # numbers go on after those that were copied
+        query.correct(connection, event_id(5), "tuba", "", START)
+    with moved.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(corrections)).scalar() == 4
+    back = Database(address(str(tmp_path / "back.sqlite"), tmp_path))
+    assert copy(moved, back) == 10
+    assert contents(back) == contents(moved)
+    moved.close()
+    back.close()
+
+
+def test_the_doctor_asks_a_postgresql_what_its_user_may(postgres: Cluster, tmp_path: Path) -> None:
+    url = postgres.create("examined")
+
+    def found(of: str) -> tuple[str, str]:
+        finding = doctor_ways.history(Settings(history=of))
+        return finding.state, finding.found
+
+    assert found(url)[1].endswith("its tables are made at the start")
+    opened = Database(address(url, tmp_path))
+    opened.prepare()
+    state, told = found(url)
+    assert (state, "can be read and written" in told) == ("ok", True)
+    with opened.writing() as connection:
+        connection.execute(text("CREATE ROLE reader LOGIN"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"))
+    opened.close()
+    state, told = found(url.replace("postgres@", "reader@"))
+    assert (state, "may be read only" in told) == ("problem", True)
+    state, told = found("postgresql://ear:s3cr3t@/examined?host=/nowhere")
+    assert (state, "No such file" in told, "s3cr3t" in told) == ("problem", True, False)

@@ -13,12 +13,13 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, Client
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from server.outputs.config import Mqtt
 from server.outputs.discovery import Topics, config_topic, payload
+from server.outputs.leftovers import Leftovers
 from server.outputs.sender import Lost, Message, Sender
 from server.secret import SecretError
 
@@ -44,6 +45,8 @@ class MqttSender(Sender):
         self._client: Client | None = None
         self._connected: asyncio.Future[ReasonCode]
         self._acks: dict[int, asyncio.Future[None]] = {}  # by message id
+        self._leftovers: Leftovers | None = Leftovers(self._topics, self._discovery)  # None: they are cleared
+        self._sources_known: list[str] | None = None  # at the start they are not yet
         self._gone = asyncio.Event()
         self._why = ""
         self._opened_s = 0.0  # when this connection was told all states
@@ -53,14 +56,25 @@ class MqttSender(Sender):
         return f"{self._config.host}:{self._port}"
 
     @property
+    def _discovery(self) -> str | None:
+        return self._config.discovery_topic if self._config.home_assistant else None
+
+    @property
     def _port(self) -> int:
         return self._config.port or (8_883 if self._config.tls else 1_883)
 
     def passing(self, source: str, message: Message) -> None:
         if message["type"] == "event":
             self._newest[source, message["label"]] = message
+        elif message["type"] == "removed":
+            self._sources.pop(source, None)
+            self._newest = {key: event for key, event in self._newest.items() if key[0] != source}
         elif message["name"] is not None:
             self._sources[source] = message
+
+    def known(self, sources: list[str]) -> None:
+        self._sources_known = sources
+        self._clear_leftovers()
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -80,6 +94,9 @@ class MqttSender(Sender):
         if answer.is_failure:
             raise Lost(f"{self.target} refuses: {str(answer).lower()}")
         self._opened_s = loop.time()
+        if self._leftovers is not None:
+            qos: int = self._config.qos
+            client.subscribe([(topic, qos) for topic in self._leftovers.filters])
         said: list[Said] = [(self._topics.status, "online", True)]
         for source, message in self._sources.items():
             said += self._source(source, message)
@@ -112,6 +129,9 @@ class MqttSender(Sender):
 
     async def send(self, source: str, message: Message) -> None:
         fresh = self.came_s >= self._opened_s
+        if message["type"] == "removed":
+            await self._publish([] if source in self._sources else self._none(source))  # it was added again meanwhile
+            return
         if message["type"] == "source":
             await self._publish(self._source(source, message) if fresh and message["name"] is not None else [])
             return
@@ -147,6 +167,25 @@ class MqttSender(Sender):
         said.append((self._topics.source(source), "online" if message["state"] in HERE else "offline", True))
         quiet = [label for label in self._labels if (source, label) not in self._newest]
         return said + [(self._topics.label(source, label), "OFF", True) for label in quiet]
+
+    def _none(self, source: str) -> list[Said]:
+        """Nothing is retained of it any more, and Home Assistant forgets it."""
+        topics = [self._topics.source(source)]
+        for label in self._labels:
+            topics += [self._topics.label(source, label), self._topics.attributes(source, label)]
+            if self._discovery is not None:
+                topics.append(config_topic(self._discovery, self._topics, source, label))
+        return [(topic, "", True) for topic in topics]
+
+    def _clear_leftovers(self) -> None:
+        """Once the broker has told what it keeps, and the service which sources there are."""
+        leftovers, client = self._leftovers, self._client
+        if leftovers is None or client is None or not leftovers.complete or self._sources_known is None:
+            return
+        self._leftovers = None
+        client.unsubscribe(leftovers.filters)
+        for topic in leftovers.stale(self._sources_known, self._labels):
+            client.publish(topic, "", self._config.qos, retain=True)
 
     def _state(self, source: str, event: Message) -> list[Said]:
         """What an event makes of its label."""
@@ -202,7 +241,11 @@ class MqttSender(Sender):
         def published(_: Client, __: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
             loop.call_soon_threadsafe(self._taken, mid)
 
+        def told(_: Client, __: Any, message: MQTTMessage) -> None:
+            loop.call_soon_threadsafe(self._told, client, message.topic, bytes(message.payload), message.retain)
+
         client.on_connect, client.on_disconnect, client.on_publish = connected, disconnected, published
+        client.on_message = told
         return client
 
     # --- on the event loop, for paho's thread ---
@@ -216,6 +259,11 @@ class MqttSender(Sender):
             said = "" if reason.value == UNSPECIFIED else f": {str(reason).lower()}"
             self._why = f"the connection to {self.target} is lost{said}"
             self._gone.set()
+
+    def _told(self, client: Client, topic: str, payload: bytes, retained: bool) -> None:
+        if client is self._client and self._leftovers is not None:
+            self._leftovers.take(topic, payload.decode(errors="replace"), retained)
+            self._clear_leftovers()
 
     def _taken(self, mid: int) -> None:
         ack = self._acks.pop(mid, None)

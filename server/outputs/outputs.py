@@ -25,6 +25,7 @@ class Outputs:
         self._hub = hub
         self._families = dict(zip(model.labels, model.families, strict=True))
         self._running: dict[str, Runner] = {}
+        self._sources_known = False
         hub.tap(self._tell, scores=self._scores)
 
     async def apply(self, wanted: Iterable[Output]) -> None:
@@ -37,8 +38,17 @@ class Outputs:
         for name, output in new.items():
             if name not in self._running:
                 self._running[name] = runner = Runner(output, self._sender(output), self._families)
-                for source, message in self._hub.case():
+                case = self._hub.case()
+                for source, message in case:
                     runner.tell(source, {**message, "phase": "onset"} if message["type"] == "event" else message)
+                if self._sources_known:
+                    runner.known({source for source, _ in case})
+
+    def known(self, sources: Iterable[str]) -> None:
+        """The server's own sources have been begun, these: what is left of others may go."""
+        self._sources_known = True
+        for runner in self._running.values():
+            runner.known(sources)
 
     async def close(self) -> None:
         await self.apply([])

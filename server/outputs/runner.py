@@ -9,7 +9,7 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from server.outputs.config import Output
@@ -56,8 +56,12 @@ class Runner:
             self._put(self.gate.feed(source, {**message, "source": source}, loop.time()))
             if (due_s := self.gate.next_s) is not None:
                 loop.call_at(due_s, self._due)
-        elif message["type"] == "source" and self.gate.hears(source) and self._sender.states:
+        elif message["type"] in ("source", "removed") and self.gate.hears(source) and self._sender.states:
             self._put([(source, message)])
+
+    def known(self, sources: Iterable[str]) -> None:
+        """All of the server's own sources, once they are known after a start. Returns at once."""
+        self._sender.known([source for source in sources if self.gate.hears(source)])
 
     def scores(self, source: str, top: list[tuple[str, float]]) -> None:
         """The scores of one of the server's own sources. Returns at once."""
@@ -105,7 +109,8 @@ class Runner:
         await asyncio.wait({self._task})
         left = [self._current, *self._queue] if self._current else list(self._queue)
         for waiting in left:
-            self._give_up(waiting, "the output was stopped")
+            if waiting.message["type"] == "event":  # a source's state is told anew at the next start
+                self._give_up(waiting, "the output was stopped")
         self._note("stopped", "it was stopped")
 
     async def _run(self) -> None:

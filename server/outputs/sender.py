@@ -57,6 +57,10 @@ class Sender(ABC):
         """The scores of labels of one of the server's own sources. Returns at once."""
         return
 
+    def known(self, sources: list[str]) -> None:
+        """The server's own sources that may pass, once they are known after a start. Returns at once."""
+        return
+
     def dead(self, source: str, message: Message, why: str) -> None:
         """A message was given up."""
         return

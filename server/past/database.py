@@ -36,8 +36,14 @@ def address(asked: str, default: Path) -> URL:
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg") or not url.database:
-        raise HistoryError(f"history={url.render_as_string()}: there are postgresql://... and sqlite:///FILE")
+        raise HistoryError(f"history={shown(url)}: there are postgresql://... and sqlite:///FILE")
     return url
+
+
+def shown(url: URL) -> str:
+    """For people: without the password, and without options, where another may stand."""
+    told = {name: value for name, value in url.query.items() if name in ("host", "port")}
+    return url.set(query=told).render_as_string(hide_password=True)
 
 
 class Database:
@@ -51,7 +57,7 @@ class Database:
     @property
     def told(self) -> str:
         """Its address for people, without a password."""
-        return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        return str(self.url.database) if self.is_sqlite else shown(self.url)
 
     def prepare(self) -> None:
         """Make the file and bring the tables into form. Raises SQLAlchemyError, OSError, HistoryError."""
@@ -68,6 +74,28 @@ class Database:
             found = _revision(connection)
             if found != REVISION:
                 _migrate(connection, found)
+
+    def form(self) -> tuple[str | None, str]:
+        """That of its tables (None: there are none) and the one that they are brought to. Changes nothing.
+
+        Raises SQLAlchemyError, HistoryError where they are of a newer form.
+        """
+        with self.reading() as connection:
+            found = _revision(connection)
+        if found not in (None, REVISION):
+            _steps(found)
+        return found, REVISION
+
+    def may_write(self) -> bool:
+        """Of a PostgreSQL: its user may keep events, and make the tables where there are none. Changes nothing."""
+        if self.is_sqlite:
+            return True
+        live = "NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::bool"
+        rights = "has_schema_privilege(current_schema(), 'CREATE')"
+        if self.form()[0] is not None:
+            rights = "has_table_privilege('events', 'INSERT') AND has_table_privilege('events', 'DELETE')"
+        with self.reading() as connection:
+            return bool(connection.execute(text(f"SELECT {live} AND {rights}")).scalar())
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -147,7 +175,16 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _migrate(connection: Connection, found: str | None) -> None:
-    from alembic import command, config, script  # 0.3 s that a usual start saves
+    from alembic import command
+
+    steps = _steps(found)
+    steps.attributes["connection"] = connection
+    command.upgrade(steps, "head")
+
+
+def _steps(found: str | None) -> Any:
+    """alembic's configuration. Raises HistoryError where it knows no way on from `found`."""
+    from alembic import config, script  # 0.3 s that a usual start saves
 
     steps = config.Config()
     steps.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -155,8 +192,7 @@ def _migrate(connection: Connection, found: str | None) -> None:
     known = {step.revision for step in script.ScriptDirectory.from_config(steps).walk_revisions()}
     if found is not None and found not in known:
         raise HistoryError(f"the history was written by a newer Spiccato (its form is {found}, known is {REVISION})")
-    steps.attributes["connection"] = connection
-    command.upgrade(steps, "head")
+    return steps
 
 
 def reason(error: BaseException) -> str:
