@@ -389,7 +389,8 @@ def evaluate(
 ) -> None:
     """Judge the model on labelled recordings: accuracy over time, events, latency, false onsets, operations.
 
-    PATH is a folder of folders, one for each instrument, or a CSV with the columns path (relative
+    --model may be a file of `spiccato train --system`; PATH may then also be one sound file, and the answer is what it
+    hears in each second. PATH is a folder of folders, one for each instrument, or a CSV with the columns path (relative
     to it) and instrument; or mixtures with a truth.csv, as `spiccato data render` writes them. What cannot be read and
     instruments that the model does not know are listed and left out.
 
@@ -399,13 +400,18 @@ def evaluate(
     - `spiccato evaluate notes.csv --json figures.json --confusion confusion.csv`
     - `spiccato evaluate recordings/ --sweeps --limit 20 --plots pictures/`
     """
+    from models.zoo.file import is_zoo
     from spiccato import evaluate as evaluating
+    from spiccato import zoo
     from spiccato.model import warmed
     from spiccato.trouble import told
 
     with told():
         outputs = evaluating.Outputs(json_file, confusion, plots)
         outputs.check()
+        if model is not None and is_zoo(model):
+            zoo.run(model, path, outputs, sweeps=sweeps, limit=limit, seed=seed)
+            return
         evaluating.run(warmed(load(None, model=model).settings), path, outputs, sweeps=sweeps, limit=limit, seed=seed)
 
 

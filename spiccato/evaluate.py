@@ -110,7 +110,7 @@ def show_mixtures(out: Console, figures: dict[str, Any]) -> None:
         labels.add_row(label, *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")))
     out.print()
     out.print(labels)
-    _left_out(out, figures["left_out"])
+    left_out(out, figures["left_out"])
 
 
 def show(out: Console, figures: dict[str, Any]) -> None:
@@ -133,10 +133,10 @@ def show(out: Console, figures: dict[str, Any]) -> None:
             f"operations a second of sound: {effective} M accumulates ({dense} M if dense),"
             f" {work['membrane_updates'] / 1e3:.3g} k membrane updates; YAMNet: {low} to {high} M multiply-accumulates"
         )
-    _left_out(out, figures["left_out"])
+    left_out(out, figures["left_out"])
 
 
-def _left_out(out: Console, rows: list[dict[str, str]]) -> None:
+def left_out(out: Console, rows: list[dict[str, str]]) -> None:
     """One line for each reason, the commonest first."""
     names: dict[tuple[str, str], list[str]] = {}
     for row in rows:

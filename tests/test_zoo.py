@@ -7,15 +7,33 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from models.zoo import file
+from engine.weights import load
+from models.data.recording import Recording
+from models.zoo import file, table
+from models.zoo.data import Data
 from models.zoo.judge import answer, balanced_accuracy, macro_f1, since_onset
+from models.zoo.measures import NAMES, measures
+from models.zoo.philharmonia import by_pitch
 from models.zoo.registry import names, system
-from models.zoo.system import Labeller, ZooError
+from models.zoo.spectra import mel_picture, power_frames
+from models.zoo.system import Labeller, Run, ZooError
 from spiccato.cli import app
-from tests.models_corpus import write_corpus
+from tests.models_corpus import write_corpus, write_note
 from tests.synth import tone
 
-QUICK = {"lstm": "cells=8,layers=1"}
+QUICK = {
+    "lstm": ("cells=8", "layers=1", "views=spectrum,envelope,samples"),
+    "mel-cnn": (
+        "trials=2",
+        "trial_examples=16",
+        "trial_epochs=1",
+        "filters=8",
+        "groups=3",
+        "greatest_operations=5000000",
+    ),
+    "tall-kernel-cnn": ("filters=4", "then=8"),
+    "two-branch": ("hidden=8", "joined=8"),
+}
 
 
 class Fake(Labeller):
@@ -42,17 +60,22 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_a_label_system_trains_is_judged_and_comes_back_as_it_was(name: str, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "it.safetensors"
-    settings = [f"--set={pair}" for pair in QUICK[name].split(",")]
+    settings = [f"--set={pair}" for pair in QUICK[name]]
     run = CliRunner().invoke(
         app,
-        ["train", "--system", name, "--data", str(corpus), "--out", str(out), "--no-soundfonts", "--epochs=2",
-         "--set=examples=64", "--set=batch=16", *settings, f"--run={tmp_path / 'run'}"],
+        ["train", "--system", name, "--data", str(corpus), "--out", str(out), "--no-soundfonts", "--epochs=1",
+         "--set=examples=32", "--set=batch=16", *settings, f"--run={tmp_path / 'run'}"],
     )  # fmt: skip
     assert run.exit_code == 0, run.output
     results = json.loads(out.with_suffix(".json").read_text())
     assert results["figures"]["clips"] == 4
     assert list(results["figures"]["balanced_accuracy"]) == ["100", "200", "500", "1000"]
     assert (tmp_path / "run" / "log.jsonl").exists()
+    if name == "mel-cnn":  # each trial is told: sizes, how it ended, its own log
+        trials = [json.loads(line) for line in (tmp_path / "run" / "trials.jsonl").read_text().splitlines()]
+        assert [row["trial"] for row in trials] == [0, 1]
+        assert trials[0]["ended"] == "whole"
+        assert (tmp_path / "run" / "trial-00" / "log.jsonl").exists()
     first, second = file.load(out).trained, file.load(out).trained
     sound = tone(300.0, 1.0)
     assert isinstance(first, Labeller)
@@ -105,3 +128,84 @@ def test_a_file_that_is_none_of_the_zoo_is_refused_by_name(tmp_path: Path) -> No
     for path in (shipped, tmp_path / "missing"):
         with pytest.raises(ZooError, match=path.name):
             file.load(path)
+
+
+def test_a_zoo_file_judges_a_folder_and_tells_what_it_hears_in_a_sound(corpus: Path, tmp_path: Path) -> None:
+    out, figures = tmp_path / "tall.safetensors", tmp_path / "figures.json"
+    tall = system("tall-kernel-cnn")
+    settings = tall.set({"examples": 32, "epochs": 1, "filters": 2, "then": 4})
+    trained = tall.train(settings, Data([corpus]), Run())
+    file.save(out, tall, settings, trained, {"kind": "labels"})
+    command = ["evaluate", str(corpus), "--model", str(out), "--json", str(figures)]
+    run = CliRunner().invoke(app, command)
+    assert run.exit_code == 0, run.output
+    told = json.loads(figures.read_text())
+    assert told["clips"] == 16
+    assert set(told["targets"]) == {"flute", "cello"}
+    assert told["balanced_accuracy_at_ms"]["1000"] == np.mean([row["accuracy"] for row in told["targets"].values()])
+    note = write_note(tmp_path / "note.wav", seconds=1.5)
+    run = CliRunner().invoke(app, ["evaluate", str(note), "--model", str(out), "--json", str(figures)])
+    assert run.exit_code == 0, run.output
+    assert [row["at_s"] for row in json.loads(figures.read_text())["predicted"]] == [0.0, 1.0]
+    refused = CliRunner().invoke(app, [*command, "--sweeps"])
+    assert refused.exit_code == 1
+    assert "--sweeps" in refused.output
+
+
+def test_the_measures_are_what_their_definitions_say() -> None:
+    time_s = np.arange(16_000, dtype=np.float32) / 16_000
+    sine = np.sin(2 * np.pi * 500 * time_s) * (1 + 0.5 * np.sin(2 * np.pi * 6 * time_s))
+    rising = np.sin(2 * np.pi * 500 * time_s) * np.minimum(time_s / 0.1, 1)
+    odd = sum(np.sin(2 * np.pi * 250 * k * time_s) / k for k in (1, 3, 5, 7)).astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal(16_000, dtype=np.float32)
+    told = {
+        name: dict(zip(NAMES, measures(sound.astype(np.float32), power_frames(sound.astype(np.float32))), strict=True))
+        for name, sound in (("sine", sine), ("rising", rising), ("odd", odd), ("noise", noise))
+    }
+    assert len(NAMES) == 20
+    assert 10 ** told["rising"]["log_attack_time"] == pytest.approx(0.08, abs=0.03)
+    assert told["sine"]["tremolo"] > 0.6 > told["noise"]["tremolo"]
+    assert told["sine"]["centroid"] == pytest.approx(-1.0, abs=0.05)
+    assert told["sine"]["pitch"] == pytest.approx(-1.0, abs=0.05)
+    assert told["sine"]["zero_crossings"] == pytest.approx(1000 / 16_000, rel=0.05)
+    assert told["odd"]["pitch"] == pytest.approx(-2.0, abs=0.05)
+    assert told["odd"]["odd_to_even"] > 1.0
+    assert told["noise"]["flatness"] > -0.1 > told["odd"]["flatness"]
+    assert told["odd"]["harmonicity"] > 0.7 > told["noise"]["harmonicity"]
+    silence = np.zeros(16_000, np.float32)
+    assert not measures(silence, power_frames(silence)).any()
+
+
+def test_a_picture_is_the_same_at_every_level_and_silence_is_black() -> None:
+    sound = tone(440.0, 1.0)[:16_000]
+    assert np.allclose(mel_picture(sound), mel_picture(sound * np.float32(0.01)), atol=1e-4)
+    assert mel_picture(sound).max() == 1.0
+    assert not mel_picture(np.zeros(16_000, np.float32)).any()
+
+
+def test_no_pitch_is_on_two_sides_of_the_split_by_note() -> None:
+    recordings = [
+        Recording(
+            path=Path("x"), name=f"{name}-{pitch}", instrument=name, library="philharmonia", group=name, pitch=pitch
+        )
+        for name in ("flute", "cor_anglais")
+        for pitch in range(40, 82)
+    ]
+    parts = by_pitch(recordings)
+    assert set(parts) == set(range(40, 82))
+    assert {part: list(parts.values()).count(part) for part in parts.values()} == {
+        "train": 30,
+        "calibrate": 6,
+        "report": 6,
+    }
+
+
+def test_the_tables_in_the_document_are_those_of_the_results() -> None:
+    document = table.DOCUMENT.read_text(encoding="utf-8")
+    assert table.placed(document, table.tables(table.read(), load(table.SHIPPED))) == document
+
+
+def test_every_result_is_of_a_system_that_exists_and_tells_how_it_was_made() -> None:
+    for one in table.read():
+        assert one["system"] in names()
+        assert {"date", "machine", "settings", "training_cpu_s", "data", "figures"} <= set(one)

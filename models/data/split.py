@@ -62,11 +62,11 @@ def halves(members: Iterable[tuple[str, str, str]]) -> dict[str, Part]:
         counts = {"calibrate": 0, "report": 0}
         for group, names in groups.items():
             if group not in whole:
-                for index, name in enumerate(sorted(names, key=_shuffled)):
+                for index, name in enumerate(sorted(names, key=shuffled)):
                     half: Part = "report" if index % 2 == 0 else "calibrate"
                     part[name] = half
                     counts[half] += 1
-        for group in sorted(whole, key=_shuffled):
+        for group in sorted(whole, key=shuffled):
             half = "report" if counts["report"] <= counts["calibrate"] else "calibrate"
             part.update(dict.fromkeys(whole[group], half))
             counts[half] += len(whole[group])
@@ -106,12 +106,12 @@ def _left_out(label: str, own: list[Recording]) -> list[tuple[str, str, str]]:
     for recording in own:
         units[f"{recording.group}/{recording.pitch}" if by_pitch else recording.group].append(recording.name)
     out: list[tuple[str, str, str]] = []
-    for unit in sorted(units, key=_shuffled):
+    for unit in sorted(units, key=shuffled):
         if len(out) < LEFT_OUT * len(own) and 2 * (len(out) + len(units[unit])) <= len(own):
             out += [(label, unit, name) for name in units[unit]]
     return out
 
 
-def _shuffled(name: str) -> tuple[int, str]:
+def shuffled(name: str) -> tuple[int, str]:
     """A fixed order that has nothing to do with the alphabet."""
     return zlib.crc32(name.encode()), name

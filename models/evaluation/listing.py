@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.weights import Model
 from models.data.loaders import nsynth, philharmonia
 from models.data.recording import SUFFIXES, CorpusError
-from models.evaluation.target import Target, target_of
+from models.evaluation.target import Named, Target, target_of
 
 # other endings of what the decoder reads or refuses with a reason
 SOUND = SUFFIXES | {".aifc", ".oga", ".w64", ".mp4", ".m4b", ".mov", ".3gp", ".aac", ".wma", ".caf", ".wv", ".au"}
@@ -43,7 +42,7 @@ class LeftOut:
     reason: str
 
 
-def read(path: Path, model: Model) -> tuple[list[Listed], list[LeftOut]]:
+def read(path: Path, model: Named) -> tuple[list[Listed], list[LeftOut]]:
     """What `path` lists. Raises CorpusError if it is nothing that can be judged."""
     if not path.exists():
         raise CorpusError(f"{path} does not exist")
@@ -71,7 +70,7 @@ def some(listed: Sequence[Listed], limit: int | None, seed: int) -> list[Listed]
     return [item for index, item in enumerate(listed) if index in kept]
 
 
-def _targets(rows: Iterable[tuple[Path, str, str, dict[str, str]]], model: Model) -> tuple[list[Listed], list[LeftOut]]:
+def _targets(rows: Iterable[tuple[Path, str, str, dict[str, str]]], model: Named) -> tuple[list[Listed], list[LeftOut]]:
     listed: list[Listed] = []
     left_out: list[LeftOut] = []
     for path, name, instrument, more in rows:
@@ -87,7 +86,7 @@ def _visible(file: Path, root: Path) -> bool:
     return file.is_file() and not any(piece.startswith(".") for piece in file.relative_to(root).parts)
 
 
-def _folder_of(file: Path, root: Path, model: Model) -> str:
+def _folder_of(file: Path, root: Path, model: Named) -> str:
     """The name of the nearest folder that names one label, else of the nearest that names several, else the first.
 
     So `strings/violin/anna/a.wav` is a violin. A file in no folder is what the given folder itself is called.
@@ -99,7 +98,7 @@ def _folder_of(file: Path, root: Path, model: Model) -> str:
     return (fine or known or folders[-1:])[0]
 
 
-def _table(table: Path, model: Model) -> tuple[list[Listed], list[LeftOut]]:
+def _table(table: Path, model: Named) -> tuple[list[Listed], list[LeftOut]]:
     """A CSV with the columns `path`, relative to it, and `instrument`; the rest is optional."""
     try:
         text = table.read_text(encoding="utf-8-sig", errors="replace")

@@ -7,10 +7,25 @@ a negative (`speech`: no label is right), or nothing that the model knows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
-from engine.weights import Model
 from models.data.ontology import NEGATIVES, family_of, label_of, labels_of
 from models.data.spelling import COARSE, instrument_of
+
+
+class Named(Protocol):
+    """A model, as far as its labels go."""
+
+    def __hash__(self) -> int:
+        """Targets are remembered for each model."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the scores."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Of each label."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class Target:
 
 
 @lru_cache(maxsize=4096)  # a library has few names and many files
-def target_of(name: str, model: Model) -> Target | str:
+def target_of(name: str, model: Named) -> Target | str:
     """The target of a name, or a sentence that says why it has none."""
     for label in model.labels:  # as the model writes it, so that labels that no ontology has are found
         if _plain(name) == _plain(label):
@@ -51,17 +66,17 @@ def target_of(name: str, model: Model) -> Target | str:
     return f"{name!r} is no instrument that is known"
 
 
-def families_of(labels: frozenset[str], model: Model) -> frozenset[str]:
+def families_of(labels: frozenset[str], model: Named) -> frozenset[str]:
     return frozenset(family for label, family in zip(model.labels, model.families, strict=True) if label in labels)
 
 
-def _of_family(name: str, model: Model) -> frozenset[str]:
+def _of_family(name: str, model: Named) -> frozenset[str]:
     """The labels of the model's family of that name."""
     pairs: Sequence[tuple[str, str]] = list(zip(model.labels, model.families, strict=True))
     return frozenset(label for label, family in pairs if _plain(family) == _plain(name))
 
 
-def _name_of(right: frozenset[str], name: str, model: Model) -> str:
+def _name_of(right: frozenset[str], name: str, model: Named) -> str:
     """One name for every spelling of the same set of labels."""
     if len(right) == 1:
         return next(iter(right))

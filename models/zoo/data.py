@@ -14,6 +14,8 @@ T = TypeVar("T")
 class Data:
     """Clips by part of the fixed split, the same as the shipped model's: rendered notes are in `train` only."""
 
+    plain = False  # whether windows to learn from are heard as they are, not in other rooms and noise
+
     def __init__(
         self,
         folders: Sequence[Path] = (),
@@ -24,7 +26,7 @@ class Data:
         """folders: corpora of any kind that `models.data.loaders` knows; a system may read one of them itself."""
         self.folders = tuple(folders)
         self.soundfonts = tuple(soundfonts)
-        self._report, self._progress = report, progress
+        self.report, self.progress = report, progress
         self._made: dict[Hashable, Any] = {}
 
     @cached_property
@@ -33,10 +35,18 @@ class Data:
         from models.data.corpus import read_corpora
         from models.data.render import render_all
 
-        clips = read_corpora(self.folders, progress=self._progress)
+        clips = read_corpora(self.folders, progress=self.progress)
         rendered = render_all(self.soundfonts)
-        self._report(f"{len(clips)} clips, {len(rendered)} notes rendered from {len(self.soundfonts)} soundfonts")
+        self.report(f"{len(clips)} clips, {len(rendered)} notes rendered from {len(self.soundfonts)} soundfonts")
         return clips + rendered
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What there is to learn: the labels of the training part, in the ontology's order."""
+        from models.data.ontology import LABELS
+
+        present = {clip.label for clip in self.part("train")}
+        return tuple(label for label in LABELS if label in present)
 
     def part(self, name: str) -> "list[Clip]":
         """name: train, calibrate or report. The report part is for the end: look at it once."""

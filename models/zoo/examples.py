@@ -23,6 +23,7 @@ WINDOW = RATE_HZ
 SOON_S, LATE_S = (0.08, 0.4), (0.4, 1.5)  # when windows end, since the onset
 SOON_SHARE = 0.35
 NOISY_SHARE = 0.65
+LIBRARY_LIMIT = 120  # clips beyond which a library is drawn no more often
 MOMENTS_MS = (200, 1000)  # at which the calibrate part is heard
 
 
@@ -36,10 +37,10 @@ class Examples:
         return len(self.answers)
 
 
-def drawn(clips: Sequence[Clip], labels: tuple[str, ...], count: int, seed: int, library_limit: int = 120) -> Examples:
-    """`count` windows of `clips`, in random colours, rooms and noise.
+def drawn(clips: Sequence[Clip], labels: tuple[str, ...], count: int, seed: int, plain: bool = False) -> Examples:
+    """`count` windows of `clips`, in random colours, rooms and noise, or, if `plain`, without these.
 
-    library_limit: clips beyond which a library is drawn no more often. Raises ZooError if a label has no clip.
+    Raises ZooError if a label has no clip.
     """
     by: dict[str, dict[str, list[Clip]]] = {label: defaultdict(list) for label in labels}
     for clip in clips:
@@ -52,9 +53,9 @@ def drawn(clips: Sequence[Clip], labels: tuple[str, ...], count: int, seed: int,
         random = np.random.default_rng((seed, index))
         answer = int(random.integers(len(labels)))
         libraries = list(by[labels[answer]].values())
-        weight = np.sqrt([min(len(own), library_limit) for own in libraries])
+        weight = np.sqrt([min(len(own), LIBRARY_LIMIT) for own in libraries])
         own = libraries[int(random.choice(len(libraries), p=weight / weight.sum()))]
-        windows[index] = _window(random, own[int(random.integers(len(own)))])
+        windows[index] = _window(random, own[int(random.integers(len(own)))], plain)
         answers[index] = answer
     return Examples(windows, answers, labels)
 
@@ -80,15 +81,15 @@ def balanced(answers: NDArray[np.int64], said: NDArray[np.int64]) -> float:
     return float(np.mean([np.mean(said[answers == label] == label) for label in np.unique(answers)]))
 
 
-def _window(random: np.random.Generator, clip: Clip) -> NDArray[np.int16]:
+def _window(random: np.random.Generator, clip: Clip, plain: bool) -> NDArray[np.int16]:
     note = clip.samples.astype(np.float32) / 32768.0
     note = transposed(note, 2.0 ** (random.uniform(-2.0, 2.0) / 12.0))[: 2 * RATE_HZ]
     end_s = random.uniform(*(SOON_S if random.random() < SOON_SHARE else LATE_S))
     end = round(min(end_s, len(note) / RATE_HZ + 0.1) * RATE_HZ)
-    sound = recorded(random, note[:end])
+    sound = note[:end] if plain else recorded(random, note[:end])
     sound = _ending(sound, end)
     sound = sound / (np.sqrt(np.mean(np.square(sound)) * WINDOW / min(end, WINDOW)) + 1e-6)  # of the note's own time
-    if random.random() < NOISY_SHARE:
+    if not plain and random.random() < NOISY_SHARE:
         sound += coloured_noise(random, WINDOW) * np.float32(10.0 ** (-random.uniform(0.0, 40.0) / 20.0))
     return _pcm(sound)
 

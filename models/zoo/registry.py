@@ -6,6 +6,9 @@ from models.zoo.system import System, ZooError
 
 MODULES = {
     "lstm": "models.zoo.lstm",
+    "mel-cnn": "models.zoo.mel_cnn",
+    "tall-kernel-cnn": "models.zoo.tall_kernel_cnn",
+    "two-branch": "models.zoo.two_branch",
 }
 
 

@@ -26,9 +26,9 @@ JUDGED_AT_ONCE = 64
 class NetworkSettings(Settings):
     """Of every label system's training."""
 
-    examples: int = 30_000  # windows drawn once, seen again each epoch
-    epochs: int = 12
-    patience: int = 4  # epochs without a better accuracy on the calibrate part that end it
+    examples: int = 12_000  # windows drawn once, seen again each epoch
+    epochs: int = 10
+    patience: int = 3  # epochs without a better accuracy on the calibrate part that end it
     batch: int = 64
     rate: float = 2e-3  # AdamW's greatest step, reached after a tenth of the steps, then down a cosine to zero
     weight_decay: float = 0.02

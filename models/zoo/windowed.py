@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from models.data.ontology import LABELS
 from models.zoo.data import Data
 from models.zoo.examples import WINDOW, Examples, drawn, heard
 from models.zoo.system import Labeller, Run, Tensors
@@ -25,10 +24,9 @@ class Windowed(Labeller):
 
     hop_samples = HOP
 
-    def __init__(self, network: nn.Module, view: View, labels: tuple[str, ...], more: dict[str, Any] | None = None):
-        """more: what `about` tells besides the labels."""
+    def __init__(self, network: nn.Module, view: View, labels: tuple[str, ...]) -> None:
         self.network, self.view, self.labels = network, view, labels
-        self._more = more or {}
+        self.more: dict[str, Any] = {}  # what `about` tells besides the labels
 
     @property
     def parameters(self) -> int:
@@ -38,7 +36,7 @@ class Windowed(Labeller):
         return tensors_of(self.network)
 
     def about(self) -> dict[str, Any]:
-        return {"labels": list(self.labels), **self._more}
+        return {"labels": list(self.labels), **self.more}
 
     def scores(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         rows = len(samples) // HOP
@@ -62,13 +60,11 @@ def viewed(windows: NDArray[Any], view: View) -> Inputs:
 
 
 def examples_of(data: Data, settings: NetworkSettings) -> tuple[Examples, Examples]:
-    """To learn from, and to stop early by; drawn once for equal settings. Labels: those of the training part."""
+    """To learn from, and to stop early by; drawn once for equal settings."""
 
     def make() -> tuple[Examples, Examples]:
-        training = data.part("train")
-        present = {clip.label for clip in training}
-        labels = tuple(label for label in LABELS if label in present)
-        return drawn(training, labels, settings.examples, settings.seed), heard(data.part("calibrate"), labels)
+        training = drawn(data.part("train"), data.labels, settings.examples, settings.seed, data.plain)
+        return training, heard(data.part("calibrate"), data.labels)
 
     return data.once(("examples", settings.examples, settings.seed), make)
 
@@ -92,4 +88,6 @@ def learned(network: nn.Module, view: View, settings: NetworkSettings, data: Dat
 
 def restored(network: nn.Module, view: View, about: dict[str, Any], tensors: Tensors) -> Windowed:
     put(network, tensors)
-    return Windowed(network, view, tuple(about["labels"]))
+    windowed = Windowed(network, view, tuple(about["labels"]))
+    windowed.more = {name: value for name, value in about.items() if name != "labels"}
+    return windowed
