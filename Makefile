@@ -44,7 +44,7 @@ clean:  ## everything that these targets made
 .venv/test.stamp: .venv/run.stamp
 	@tools/debian-packages test
 	@echo "installing the test and training tools into .venv (PyTorch among them)"
-	@$(PIP) --editable '.[train,test,chips]'
+	@$(PIP) --editable '.[train,test,chips,cluster]'
 	@$(PIP) --no-deps 'norse>=1.1' || echo "Norse is not installed: its tests are skipped"
 	@touch $@
 

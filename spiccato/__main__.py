@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 
-def main() -> None:
+def find_packages() -> None:
     here = Path(__file__).resolve().parent
     packages = here / "app"
     sys.path.insert(0, str(packages if packages.is_dir() else here.parent))
+
+
+def main() -> None:
+    find_packages()
     from spiccato.cli import run
 
     run()

@@ -35,7 +35,7 @@ def run(model: Model, files: list[Path], as_json: bool) -> int:
                     result = classify(model, file, path.name[:64], LIMITS)
             except (OSError, Refusal) as error:
                 failed += 1
-                code, message = _reason(error)
+                code, message = reason(error)
                 err.print(f"spiccato: {path}: {message}", markup=False, soft_wrap=True)
                 if as_json:
                     print(json.dumps({"file": str(path), "error": {"code": code, "message": message}}), flush=True)
@@ -47,7 +47,8 @@ def run(model: Model, files: list[Path], as_json: bool) -> int:
     return failed
 
 
-def _reason(error: OSError | Refusal) -> tuple[str, str]:
+def reason(error: OSError | Refusal) -> tuple[str, str]:
+    """Code and sentence."""
     if isinstance(error, Refusal):
         return str(error.code), error.message
     return "unreadable", (error.strerror or str(error)).lower()

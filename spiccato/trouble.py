@@ -17,6 +17,7 @@ from server.errors import Refusal
 from server.past import HistoryError
 from server.reader import ReadError
 from server.source_file import SourceFileError
+from spiccato.archive import ArchiveError
 
 
 def fail(sentence: str) -> NoReturn:
@@ -32,5 +33,14 @@ def told() -> Iterator[None]:
         yield
     except ConfigError as error:
         fail("\nspiccato: ".join(error.sentences))
-    except (HistoryError, Mistaken, ModelError, ReadError, Refusal, SourceFileError, StreamError) as error:
+    except (
+        ArchiveError,
+        HistoryError,
+        Mistaken,
+        ModelError,
+        ReadError,
+        Refusal,
+        SourceFileError,
+        StreamError,
+    ) as error:
         fail(str(error))

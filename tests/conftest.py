@@ -21,6 +21,7 @@ ORCHESTRA = ROOT / "models" / "weights" / "orchestra.safetensors"
 
 # What takes longest begins first, so that of two workers (`make test`) neither waits long for the other's last file.
 LONGEST = (
+    "test_archive_cluster", "test_archive",
     "test_cli", "test_models_add", "test_engine_exact", "test_page", "test_engine_shapes", "test_bench",
     "test_models_training", "test_models_run", "test_engine_jit", "test_microphone", "test_engine_pool",
     "test_packaging", "test_sources", "test_proxy", "test_auth", "test_upload",

@@ -56,7 +56,16 @@ def test_nothing_outside_the_tests_points_beside_the_checkout() -> None:
         assert "../shared" not in (ROOT / name).read_text(), name
 
 
-def test_serving_never_imports_torch() -> None:
-    code = "import sys, server.app, spiccato.cli; print([m for m in ('torch', 'snntorch') if m in sys.modules])"
+def test_one_machine_never_imports_what_only_training_or_many_machines_need() -> None:
+    """Ray, Arrow, Redis and PostgreSQL's driver are extras, loaded by the commands and settings that ask for them."""
+    extras = ("torch", "snntorch", "ray", "pyarrow", "pandas", "redis", "psycopg")
+    code = f"import sys, server.app, spiccato.cli, spiccato.serve; print([m for m in {extras} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_the_local_archive_never_imports_ray() -> None:
+    pytest.importorskip("pyarrow", reason="the extra `archive` is not installed")
+    code = "import sys, spiccato.archive.run, spiccato.archive.local; print('ray' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
