@@ -33,9 +33,10 @@ class Cluster:
         self.run("createdb", "-h", str(self.home), "-U", "postgres", database)
         return self.url(database)
 
-    def start(self) -> None:
+    def start(self, fsync: bool = False) -> None:
         # its output goes to a file: it would hold our pipe open
-        options = f"-k {self.home} -c listen_addresses='' -c fsync=off -c max_connections=30"
+        sync = "on" if fsync else "off"
+        options = f"-k {self.home} -c listen_addresses='' -c fsync={sync} -c max_connections=30"
         log = str(self.home / "log")
         self.run("pg_ctl", "-D", str(self.home / "data"), "-w", "-l", log, "-o", options, "start")
 
