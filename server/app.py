@@ -91,6 +91,7 @@ def create_app(settings: Settings, config: Config | None = None, place: Place | 
             task.cancel()
         await asyncio.wait({warming})
         await service.outputs.close()
+        await service.hub.stop()
         await asyncio.to_thread(service.close)
 
     app = FastAPI(
@@ -158,10 +159,11 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 def _mistake(error: Any) -> str:
-    """An address may hold a password, and so may a table that is none of ours: neither is repeated."""
-    hidden = SECRET & set(error["loc"]) or isinstance(error["input"], dict)
-    given = "" if hidden else f" is {shown(error['input'])}"
-    return f"{located(error['loc'])}{given}: {error['msg']}"
+    """An address may hold a password, and so may the table in which it stands: neither is repeated."""
+    given = error["input"]
+    names = {*error["loc"], *(given if isinstance(given, dict) else ())}
+    told = "" if SECRET & names or "@" in str(given) else f" is {shown(given)}"
+    return f"{located(error['loc'])}{told}: {error['msg']}"
 
 
 async def _plain(request: Request, error: Exception) -> JSONResponse:

@@ -1,8 +1,10 @@
 """Whether settings fit the model and each other. Changes nothing."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from engine.weights import Model
+from server import bus
 from server.detect import Mistaken, tuned
 from server.errors import Refusal
 from server.mistakes import Mistake
@@ -28,7 +30,7 @@ def check(settings: Settings, model: Model) -> None:
 
 def mistakes(settings: Settings, model: Model) -> list[Mistake]:
     """`model` is the one of the file, before its thresholds were changed."""
-    found = [*_thresholds(settings, model), *_history(settings), *_sources(settings)]
+    found = [*_thresholds(settings, model), *_history(settings), *_sources(settings), *_bus(settings)]
     return [*found, *outputs.mistakes(settings.outputs, model)]
 
 
@@ -50,6 +52,20 @@ def _history(settings: Settings) -> Iterator[Mistake]:
         database(asked).close()
     except HistoryError as error:
         yield Mistake(("history",), str(error))
+
+
+def _bus(settings: Settings) -> Iterator[Mistake]:
+    if settings.redis_url is None:
+        return
+    if find_spec("redis") is None:
+        yield Mistake(("redis_url",), "redis_url needs a package more: pip install 'spiccato[redis]'")
+    elif not settings.redis_url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        yield Mistake(("redis_url",), "redis_url: it begins with redis://, rediss:// or unix://")
+    else:
+        try:
+            bus.check(settings.redis_url.get_secret_value())
+        except ValueError as error:
+            yield Mistake(("redis_url",), f"redis_url cannot be read: {error}")
 
 
 def _sources(settings: Settings) -> Iterator[Mistake]:

@@ -55,6 +55,7 @@ def _checks(service: Service) -> list[dict[str, Any]]:
         _check("event_loop", lag_s < STUCK_S, f"it came at most {lag_s * 1000:.0f} ms late lately"),
         _check("draining", not service.draining, "the server stops" if service.draining else "it is not about to stop"),
         _check("history", history is None or history.is_well, _history(service), required=False),
+        _check("bus", _bus(service) is None, _bus(service) or "it is well", required=False),
         _check("outputs", not _troubled(service), _outputs(service), required=False),
     ]
 
@@ -78,6 +79,12 @@ def _history(service: Service) -> str:
     if history.clips.problem is not None:
         return f"clips cannot be written: {history.clips.problem}"
     return "it is written" if history.writer.open else "it is being opened"
+
+
+def _bus(service: Service) -> str | None:
+    """What is wrong with the bus, where there is one."""
+    bus = service.hub.bus
+    return None if bus is None or bus.problem is None else f"{bus.waiting} messages wait: {bus.problem}"
 
 
 def _outputs(service: Service) -> str:

@@ -1,9 +1,7 @@
 """From the server's own sources to everybody who watches: publish once, a bounded queue for each subscriber.
 
-What is not telemetry is numbered (the bus sequence) and kept for a while, for a reader that comes back. Of telemetry
-(`level`, `frame`, `heartbeat`, `scores`) and of `update` a reader that does not keep up gets the latest of each. An
-onset or an end is never left out: when those no longer fit the reader is cut off, with `lagged`, and nobody else
-notices. Knows messages by type; nothing of sockets, sessions or sound.
+What is not telemetry is numbered (the bus sequence) and kept for a while, for a reader that comes back. Knows messages
+by type, and each reader's queue (`subscriber.py`); nothing of sockets, sessions or sound.
 """
 
 import asyncio
@@ -12,17 +10,19 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from server.subscriber import TELEMETRY, Published, Subscriber, lagged
+
+if TYPE_CHECKING:
+    from server.bus import Bus
 
 log = logging.getLogger("spiccato.hub")
 
 Message = dict[str, Any]
 Tap = Callable[[str, Message], None]
 
-TELEMETRY = frozenset({"level", "frame", "heartbeat", "scores"})
-TELEMETRY_ROOM = 64  # messages waiting, above which only the latest telemetry waits: 0.6 s at 100 a second
-QUEUE_MESSAGES = 1024  # messages waiting, above which the subscriber is cut off
 REPLAY_MESSAGES = 1000  # kept for readers that come back
 REPLAY_BYTES = 4_194_304
 
@@ -35,87 +35,8 @@ class Known:
     started: str | None = None  # of the session that runs
     onsets: dict[str, str] = field(default_factory=dict)  # event id to the onset, while it is open
 
-
-@dataclass(slots=True)
-class Published:
-    """One message on the bus."""
-
-    number: int | None  # on the bus; None: telemetry
-    source: str
-    kind: str  # its type
-    label: str | None  # of an event
-    latest: tuple[str, str] | None  # of those with the same, only the latest is needed
-    data: str | bytes
-
-
-class Subscriber:
-    """One reader's queue: `await next()` again and again, until it is cut off or there is no more."""
-
-    def __init__(self, source: str | None = None, label: str | None = None) -> None:
-        self.source = source  # None: all of them, without `frame`, which does not name its source
-        self.label = label  # None: all; else events of this label only
-        self.too_slow = asyncio.Event()  # it was cut off
-        self.left_out = 0  # messages of which a later one told the same
-        self.lagged = ""  # once cut off: the JSON of what it missed
-        self._room = QUEUE_MESSAGES
-        self._queue: deque[Published] = deque()
-        self._latest: dict[tuple[str, str], Published] = {}  # those in the queue that a later one may replace
-        self._closed = False
-        self._ready = asyncio.Event()
-
-    def wants(self, published: Published) -> bool:
-        if published.kind == "frame":
-            return published.source == self.source
-        return self.source in (None, published.source) and (self.label is None or published.label in (None, self.label))
-
-    def begin(self, published: list[Published]) -> None:
-        """What is told first, however much it is."""
-        self._queue.extend(published)
-        self._room += len(published)
-        self._ready.set()
-
-    def offer(self, published: Published) -> None:
-        if self.too_slow.is_set():
-            return
-        if published.latest is not None and len(self._queue) >= TELEMETRY_ROOM:
-            older = self._latest.get(published.latest)
-            if older is not None or len(self._queue) >= self._room:
-                self.left_out += 1
-                if older is not None:
-                    older.data = published.data
-                return
-        if len(self._queue) >= self._room:
-            self._cut_off(published)
-            return
-        if published.latest is not None:
-            published = replace(published)  # its own to change
-            self._latest[published.latest] = published  # type: ignore[index]
-        self._queue.append(published)
-        self._ready.set()
-
-    def close(self) -> None:
-        """Nothing more will come; what waits is still given out."""
-        self._closed = True
-        self._ready.set()
-
-    async def next(self) -> Published | None:
-        """The next message, as soon as there is one; None when no more will come."""
-        while not self._queue:
-            if self._closed:
-                return None
-            self._ready.clear()
-            await self._ready.wait()
-        published = self._queue.popleft()
-        if published.latest is not None and self._latest.get(published.latest) is published:
-            del self._latest[published.latest]
-        return published
-
-    def _cut_off(self, newest: Published) -> None:
-        missed = [one.number for one in (*self._queue, newest) if one.number is not None]
-        self.lagged = lagged(missed[0], missed[-1], "cut_off")
-        self._queue.clear()
-        self._latest.clear()
-        self.too_slow.set()
+    def texts(self) -> list[str]:
+        return [text for text in (self.state, self.started, *self.onsets.values()) if text is not None]
 
 
 class Hub:
@@ -125,12 +46,24 @@ class Hub:
         self._score_taps: list[Tap] = []
         self._subscribers: set[Subscriber] = set()
         self._known: dict[str, Known] = {}  # by source
+        self._own = self._known  # of the sources of this process: here there are no others
         self._nobody = asyncio.Event()  # set when the last subscriber has gone
         # Numbers begin where those of an earlier start cannot have come to (a million messages a second of its life),
         # so that an old one is known for what it is.
         self._number = time.time_ns() // 1000
         self._kept: deque[Published] = deque()
         self._kept_bytes = 0
+
+    @property
+    def bus(self) -> "Bus | None":
+        """What joins it with the hubs of other processes: nothing."""
+        return None
+
+    def start(self) -> None:
+        """The event loop runs."""
+
+    async def stop(self) -> None:
+        """Nothing more is published."""
 
     @property
     def subscribers(self) -> int:
@@ -184,18 +117,31 @@ class Hub:
         """Tell one message of a source; each JSON message gets the field `source`."""
         published = self._published(source, out)
         if isinstance(out, dict) and isinstance(published.data, str):
-            self._learn(source, out, published.data)
+            self._learn(self._own, source, out, published.data)
             if out["type"] == "scores" or out["type"] not in TELEMETRY:
                 self.tell(source, out)
-        if published.number is not None:
-            self._keep(published)
-        for subscriber in self._subscribers:
-            if subscriber.wants(published):
-                subscriber.offer(published)
+        self._spread(published)
 
     def forget(self, source: str) -> None:
         """The source is removed: new subscribers hear nothing of it."""
-        self._known.pop(source, None)
+        self._own.pop(source, None)
+
+    def _spread(self, published: Published) -> None:
+        """Give it its number, where it has one, and tell it."""
+        if published.kind not in TELEMETRY:
+            self._number += 1
+            published.number = self._number
+        self._deliver(published)
+
+    def _deliver(self, published: Published) -> None:
+        if published.number is not None:
+            self._keep(published)
+        self._offer(published)
+
+    def _offer(self, published: Published) -> None:
+        for subscriber in self._subscribers:
+            if subscriber.wants(published):
+                subscriber.offer(published)
 
     def _published(self, source: str, out: Message | bytes) -> Published:
         if isinstance(out, bytes):
@@ -207,11 +153,7 @@ class Hub:
         elif kind == "event":
             self.events[out["phase"]] += 1
             latest = (source, out["event_id"]) if out["phase"] == "update" else None
-        number = None
-        if kind not in TELEMETRY:
-            self._number += 1
-            number = self._number
-        return Published(number, source, kind, out.get("label"), latest, json.dumps({**out, "source": source}))
+        return Published(None, source, kind, out.get("label"), latest, json.dumps({**out, "source": source}))
 
     def _keep(self, published: Published) -> None:
         self._kept.append(published)
@@ -221,7 +163,7 @@ class Hub:
 
     def case(self) -> list[tuple[str, Message]]:
         """What is the case with the server's own sources, as (source, message): states and open onsets."""
-        texts = [(name, text) for name, known in self._known.items() for text in (known.state, *known.onsets.values())]
+        texts = [(name, text) for name, known in self._own.items() for text in (known.state, *known.onsets.values())]
         return [(name, json.loads(text)) for name, text in texts if text is not None]
 
     def _case(self, subscriber: Subscriber) -> list[Published]:
@@ -244,8 +186,8 @@ class Hub:
             missed.insert(0, Published(None, "", "lagged", None, None, hole))
         return missed
 
-    def _learn(self, source: str, message: Message, text: str) -> None:
-        known = self._known.setdefault(source, Known())
+    def _learn(self, knowledge: dict[str, Known], source: str, message: Message, text: str) -> None:
+        known = knowledge.setdefault(source, Known())
         if message["type"] == "source":
             known.state = text
         elif message["type"] == "started":
@@ -258,8 +200,3 @@ class Hub:
                 known.onsets.pop(message["event_id"], None)
             else:
                 known.onsets[message["event_id"]] = text
-
-
-def lagged(from_number: int, to_number: int, policy: str) -> str:
-    """Numbers on the bus that a reader will not get: `cut_off` (it was too slow), `replay_limit` (it came too late)."""
-    return json.dumps({"type": "lagged", "from_seq": from_number, "to_seq": to_number, "policy": policy})

@@ -102,6 +102,11 @@ class Told(Collector):
             yield CounterMetricFamily("spiccato_history_dropped", "Rows that were lost", writer.dropped)
             yield CounterMetricFamily("spiccato_clips_written", "Clips that were written", clips.written)
             yield _counters("spiccato_clips_dropped", "Clips that were lost", "why", clips.dropped)
+        if (bus := service.hub.bus) is not None:
+            yield _gauge("spiccato_bus_up", "1: Redis takes and gives messages", float(bus.problem is None))
+            yield _gauge("spiccato_bus_waiting", "Messages that wait for Redis", bus.waiting)
+            yield CounterMetricFamily("spiccato_bus_sent", "Messages that Redis took", bus.sent)
+            yield CounterMetricFamily("spiccato_bus_dropped", "Messages that were lost", bus.dropped)
         yield _gauge("spiccato_subscribers", "Watchers of the server's own microphones", service.hub.subscribers)
         sources = GaugeMetricFamily("spiccato_sources", "The server's own microphones by state", labels=["state"])
         for state in get_args(State):

@@ -9,7 +9,9 @@ from server.commands import shown
 
 Place = tuple[str | int, ...]  # names and indices, from the top of the configuration
 
-SECRET = frozenset({"token", "password", "secret", "url", "headers", "history"})  # their values stand in no message
+SECRET = frozenset(
+    {"token", "password", "secret", "url", "headers", "history", "redis_url"}
+)  # their values stand in no message
 
 
 @dataclass(frozen=True)

@@ -54,4 +54,4 @@ class Place:
         if self.is_first:
             return settings
         nothing: dict[str, object] = {"microphone": None, "sources": [], "sources_file": None, "outputs": ()}
-        return settings.model_copy(update={**nothing, "history": SecretStr("off"), "clips": "off"})
+        return settings.model_copy(update={**nothing, "history": SecretStr("off"), "clips": "off", "redis_url": None})

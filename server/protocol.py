@@ -213,7 +213,7 @@ class Lagged(Out):
     type: Literal["lagged"] = "lagged"
     from_seq: int
     to_seq: int
-    policy: Literal["latest", "cut_off", "replay_limit"] = "latest"  # the last two: of a subscriber, numbers on the bus
+    policy: Literal["latest", "cut_off", "replay_limit", "bus_full"] = "latest"  # the others: numbers on the bus
 
 
 class Draining(Out):

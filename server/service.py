@@ -31,6 +31,15 @@ log = logging.getLogger("spiccato.service")
 DRAIN_S = 10.0  # how long sessions get to send their last events when the server stops
 
 
+def hub_of(settings: Settings) -> Hub:
+    """Of this process alone, or one that it shares with others: Redis is an extra, imported where it is asked for."""
+    if settings.redis_url is None:
+        return Hub()
+    from server.shared_hub import SharedHub
+
+    return SharedHub(settings.redis_url.get_secret_value())
+
+
 class Service:
     def __init__(self, settings: Settings, place: Place | None = None) -> None:
         self.settings = settings
@@ -46,7 +55,7 @@ class Service:
         self.pool = ThreadPoolExecutor(settings.threads, "engine")
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
-        self.hub = Hub()
+        self.hub = hub_of(settings)
         self.history = None if settings.history.get_secret_value() == "off" else History(settings)
         clips = None if self.history is None else self.history.clips
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
@@ -97,7 +106,8 @@ class Service:
             log.warning("drain unfinished=%d after_s=%g", len(self.sessions), DRAIN_S)
 
     def open(self) -> None:
-        """Keep what is heard from now on."""
+        """Tell and keep what is heard from now on."""
+        self.hub.start()
         if self.history is not None:
             self.hub.tap(self.history.hear)
             self.history.start()

@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         default=2_000_000_000, ge=1_000_000, description="over this size together the oldest clips are deleted"
     )
 
+    redis_url: SecretStr | None = Field(  # it may have a password
+        default=None,
+        max_length=1_000,
+        description="redis://HOST: what the sources of all services with the same Redis say is told by each of them",
+    )
     workers: int = Field(
         default=1, ge=1, le=64, description="processes that serve, for more cores; each has its own limits (Linux)"
     )

@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from server import transport
 from server.errors import Close
-from server.hub import Hub, Subscriber
+from server.hub import Hub
+from server.subscriber import Subscriber
 
 router = APIRouter()
 

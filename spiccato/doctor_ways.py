@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -72,6 +73,24 @@ def _folder(folder: Path, needed: int) -> Finding | None:
         found = f"{there} has {free / 1e9:.1f} GB left; the history may take {needed / 1e9:.1f}"
         return Finding("history", "warning", found, "make room, or lower SPICCATO_HISTORY_BYTES")
     return None
+
+
+def bus(settings: Settings) -> Finding:
+    """Whether Redis answers, where the settings name one."""
+    if settings.redis_url is None:
+        return Finding("bus", "ok", "none: this service tells its own events")
+    if find_spec("redis") is None:
+        return Finding("bus", "problem", "Redis needs a package more", "pip install 'spiccato[redis]'")
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    times = {"socket_timeout": REACH_S, "socket_connect_timeout": REACH_S}
+    try:
+        with Redis.from_url(settings.redis_url.get_secret_value(), **times) as asked:
+            version = asked.info("server")["redis_version"]
+    except (RedisError, OSError, ValueError) as error:
+        return Finding("bus", "problem", f"Redis cannot be used: {error}", "see SPICCATO_REDIS_URL")
+    return Finding("bus", "ok", f"Redis {version} answers")
 
 
 def ways_out(settings: Settings) -> Iterator[Finding]:

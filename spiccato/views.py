@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from server.hub import TELEMETRY
+from server.subscriber import TELEMETRY
 from spiccato.lanes import Lanes, summary_table
 
 Message = dict[str, Any]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from server.hub import QUEUE_MESSAGES, TELEMETRY, TELEMETRY_ROOM, Hub, Subscriber, lagged
+from server.hub import Hub
 from server.protocol import Lagged
+from server.subscriber import QUEUE_MESSAGES, TELEMETRY, TELEMETRY_ROOM, Subscriber, lagged
 from tests.live_server import LiveServer, stream
 from tests.synth import low_high, pcm16
 

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from websockets.asyncio.client import connect
 
 from server import transport, watch
-from server.hub import QUEUE_MESSAGES, REPLAY_MESSAGES, Hub
+from server.hub import REPLAY_MESSAGES, Hub
+from server.subscriber import QUEUE_MESSAGES
 
 Scenario = Callable[[Hub, str, int], Awaitable[None]]
 

@@ -14,7 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from server import watch
-from server.hub import QUEUE_MESSAGES, Hub
+from server.hub import Hub
+from server.subscriber import QUEUE_MESSAGES
 
 Scenario = Callable[[Hub, str], Awaitable[None]]
 
