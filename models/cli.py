@@ -153,7 +153,7 @@ def train(
                 device=device,
                 budget=DEFAULT_FALSE_ONSETS if false_onsets is None else false_onsets,
             )
-    except (FileNotFoundError, CorpusError, CheckpointError, RunError) as error:
+    except (OSError, CorpusError, CheckpointError, RunError) as error:
         raise typer.BadParameter(str(error)) from error
     save(model, out)
     out.with_suffix(".md").write_text(card(out), encoding="utf-8")

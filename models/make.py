@@ -27,7 +27,7 @@ from models.train import Recipe, fit
 from models.validation import held_out
 
 NAME = "orchestra"
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 SCORES = 60  # of music21's corpus, from which scenes are taken where the recipe asks for any
 
 

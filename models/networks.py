@@ -43,6 +43,12 @@ def by_snntorch(current: Tensor, neuron: snntorch.Leaky) -> tuple[Tensor, Tensor
     return torch.stack(spikes), torch.stack(membranes)
 
 
+def products_on(device: str) -> str:
+    """The type that spikes and weights are multiplied in until they are on the grid, from then on float32: `bfloat16`
+    on a CPU with instructions for it, which is four times as fast. A spike is exact in it."""
+    return "bfloat16" if device == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
+
+
 def step_on(device: str) -> Step:
     """The numba loop is for CPUs; on any other device snntorch's own."""
     return fused if device == "cpu" else by_snntorch
@@ -79,6 +85,7 @@ class SpikingLayer(nn.Module):
             beta = torch.full((width,), output_beta)
             self.neuron = snntorch.Leaky(beta=beta, learn_beta=False, reset_mechanism="none")
         self.shift: int | None = None
+        self.coarse = False  # multiply in bfloat16 while learning in float
 
     def current(self, spikes: Tensor) -> Tensor:
         """(time, batch, fan in) to (time, batch, width)."""
@@ -92,11 +99,12 @@ class SpikingLayer(nn.Module):
         return current * (OUTPUT_SCALE if self.is_output else 1.0 - self.neuron.beta.clamp(0, 1))
 
     def _product(self, spikes: Tensor, weight: Tensor) -> Tensor:
+        times = _coarsely if self.coarse and self.training and self.shift is None else torch.matmul
         if self.rare is None:
-            return spikes @ weight
+            return times(spikes, weight)
         first, every = self.rare
-        product = spikes[:, :, :first] @ weight[:first]
-        product[every - 1 :: every] += spikes[every - 1 :: every, :, first:] @ weight[first:]
+        product = times(spikes[:, :, :first], weight[:first])
+        product[every - 1 :: every] += times(spikes[every - 1 :: every, :, first:], weight[first:])
         return product
 
     def fold(self, shift_decays: bool = False) -> None:
@@ -181,7 +189,7 @@ class SpikingNetwork(nn.Module):
             spikes, membranes = step(layer.current(spikes), layer.neuron)
             if not layer.is_output:
                 hidden.append(spikes)
-                spikes = self.dropout(spikes)
+                spikes = spikes * self.dropout(torch.ones_like(spikes[:1]))  # a neuron is missing for a whole scene
         return membranes, hidden
 
     def fold(self) -> None:
@@ -200,6 +208,10 @@ def nearest_shift_decay(beta: Tensor) -> Tensor:
     decays = 1.0 - 2.0 ** -torch.arange(1, 9, dtype=beta.dtype, device=beta.device)
     frames = torch.log(-torch.log(beta.clamp(1e-6, 1 - 1e-6)))
     return decays[(frames[:, None] - torch.log(-torch.log(decays))).abs().argmin(dim=1)]
+
+
+def _coarsely(spikes: Tensor, weight: Tensor) -> Tensor:
+    return (spikes.bfloat16() @ weight.bfloat16()).float()
 
 
 def _on_grid(weight: Tensor, shift: int) -> Tensor:

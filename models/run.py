@@ -21,6 +21,7 @@ import torch
 from models import checkpoint, curves
 from models.data.bank import Bank
 from models.data.corpus import Clip
+from models.networks import products_on
 from models.runlog import RunLog, rows
 from models.train import Recipe, Training, Watch
 from models.validation import measure
@@ -54,6 +55,7 @@ class Run(Watch):
         """Make the folder this run's. Raises RunError, which names what differs, if it is another's."""
         self._device = device
         settings = {"recipe": recipe.to_dict(), "data": data, "device": device, "patience": self.patience}
+        settings["products"] = products_on(device)
         settings["versions"] = {name: _version(name) for name in PACKAGES}
         self._settings = json.loads(json.dumps(settings))  # tuples are lists there
         path = self.folder / "settings.json"

@@ -20,7 +20,7 @@ from engine.config import FrontEnd
 from models.data.bank import Bank, Banks
 from models.data.ontology import LABELS
 from models.data.scenes import ANY, ON
-from models.networks import SpikingNetwork, step_on
+from models.networks import SpikingNetwork, products_on, step_on
 
 Report = Callable[[str], None]
 
@@ -41,19 +41,19 @@ class Recipe:
     """Everything that decides the weights, besides the data."""
 
     front_end: FrontEnd = FRONT_END
-    hidden: tuple[int, ...] = (256, 128)
+    hidden: tuple[int, ...] = (512, 256)
     variant: str = "shared"  # hidden layers of all labels together; or bank: a network for each label, side by side
     shift_decays: bool = False  # betas of the form 1 - 2 ** -k, for chips that decay by shifting
     output_beta: float = 0.95
     scenes: int = 28_000  # in an epoch
-    banks: int = 5  # sets of so many scenes that epochs take in turn: more scenes without more memory
+    banks: int = 10  # sets of so many scenes that epochs take in turn: more scenes without more memory
     score_share: float = 0.0  # of them that are bars of a real score
     stretch_share: float = 0.0  # of their notes that are stretched in time
-    epochs: int = 10
+    epochs: int = 20
     batch: int = 64
     rate: float = 5e-3  # AdamW's greatest step, reached after a tenth of the steps, then down a cosine to zero
     weight_decay: float = 0.01
-    dropout: float = 0.1
+    dropout: float = 0.15  # share of hidden neurons that are missing from a scene
     positive_weight: float = 5.0  # of an instrument that plays against one that does not
     choice_weight: float = 0.5  # of the cross-entropy over labels against the binary one
     rate_weight: float = 0.5  # of keeping each hidden layer's mean spike rate within RATE_RANGE
@@ -154,6 +154,8 @@ def fit(
     torch.manual_seed(recipe.seed)
     watch = watch or Watch()
     network = network_of(recipe, banks.fibres).to(device)
+    for layer in network.layers:
+        layer.coarse = products_on(device) == "bfloat16"
     per_epoch = len(banks) // recipe.batch
     if per_epoch == 0:
         raise ValueError(f"batch={recipe.batch} is more than the {len(banks)} scenes")

@@ -1,6 +1,10 @@
 """What the network learns from: the split, the scenes and their truth."""
 
 import csv
+import errno
+import os
+import re
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -106,6 +110,18 @@ def test_a_bank_gives_back_the_spikes_of_the_ear(clips: list[Clip]) -> None:
     assert np.array_equal(spikes[:, 0], Ear(front_end).feed(scene.samples)[1])
     assert np.array_equal(truth[:, 0], scene.truth)
     assert np.array_equal(build(stage, front_end, scenes=1, seed=4, first=2).spikes, bank.spikes[2:])
+
+
+def test_scenes_for_which_the_disk_has_no_room_are_refused(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OSError, match=re.escape(f"{tmp_path} has no room for")):
+        build(Stage(clips), FrontEnd(bands=20), scenes=3, seed=4)
 
 
 def test_scenes_of_another_rate_are_refused(clips: list[Clip]) -> None:

@@ -25,6 +25,7 @@ from models.data.scenes import ANY, OFF, ON  # noqa: E402
 from models.evaluate import balanced_accuracy, false_onsets  # noqa: E402
 from models.hearing import hear  # noqa: E402
 from models.make import make  # noqa: E402
+from models.networks import SpikingLayer, SpikingNetwork  # noqa: E402
 from models.train import Recipe, loss_of, schedule  # noqa: E402
 from tests.conftest import ORCHESTRA  # noqa: E402
 from tests.models_corpus import write_corpus  # noqa: E402
@@ -120,3 +121,41 @@ def test_the_shipped_models_figures_hold_on_a_sample_of_the_left_out_clips(orche
     # next model
     false = false_onsets(orchestra, quiet)["per_hour_and_label"]
     assert false == pytest.approx(figures["false_onsets"]["per_hour_and_label"], rel=0.03)
+
+
+def test_coarse_products_stay_near_exact_ones_and_end_where_the_grid_begins() -> None:
+    torch.manual_seed(1)
+    layer = SpikingLayer(96, 32)
+    spikes = (torch.rand(20, 4, 96) < 0.2).float()
+    exact = layer.current(spikes)
+    layer.coarse = True
+    near = layer.current(spikes)
+    assert not torch.equal(near, exact)
+    assert (near - exact).abs().max() < 0.02 * exact.abs().max()
+    layer.eval()
+    assert torch.equal(layer.current(spikes), in_float32(layer, spikes))
+    layer.train()
+    layer.fold()
+    assert torch.equal(layer.current(spikes), in_float32(layer, spikes))
+
+
+def in_float32(layer: SpikingLayer, spikes: torch.Tensor) -> torch.Tensor:
+    """The layer's current, computed in float32."""
+    layer.coarse = False
+    current = layer.current(spikes)
+    layer.coarse = True
+    return current
+
+
+def test_while_learning_a_neuron_is_missing_for_a_whole_scene() -> None:
+    torch.manual_seed(2)
+    network = SpikingNetwork(32, (64,), 24, 0.95, dropout=0.5)
+    seen: list[torch.Tensor] = []
+    original = network.layers[1].current
+    network.layers[1].current = lambda spikes: (seen.append(spikes), original(spikes))[1]
+    _, hidden = network((torch.rand(50, 6, 32) < 0.5).float())
+    heard, fired = seen[0].detach(), hidden[0].detach()
+    active = fired.sum(dim=0) > 0  # (scenes, neurons)
+    missing = (heard.sum(dim=0) == 0) & active
+    assert 0.3 < float(missing.sum() / active.sum()) < 0.7
+    assert torch.equal(heard, fired * 2.0 * ~missing)

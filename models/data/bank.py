@@ -3,6 +3,10 @@
 Everything that a network trains on passes through `engine.ear.Ear`; there is no second front end.
 """
 
+import math
+import mmap
+import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +44,8 @@ class Bank:
 
 class Banks:
     """`count` banks that epochs take in turn. Each is made once: the first now, each next one by a thread while its
-    predecessor is learned from. All are kept: half a gigabyte for 28 000 scenes."""
+    predecessor is learned from. All are kept, in files without a name that go with the process: about a gigabyte for
+    28 000 scenes, which the system holds in memory as far as there is room."""
 
     def __init__(self, build: Callable[[int], Bank], count: int) -> None:
         """build: gives the bank of a number under `count`, on any thread. Raises ValueError for a count under 1."""
@@ -74,7 +79,8 @@ class Banks:
 def build(stage: Stage, front_end: FrontEnd, scenes: int, seed: int, first: int = 0) -> Bank:
     """Scenes `first` to before `first + scenes` through the ear.
 
-    Raises ValueError if the front end's rate or hop is not the scenes'.
+    Raises ValueError if the front end's rate or hop is not the scenes', OSError if the folder for temporary files has
+    no room for them.
     """
     if front_end.sample_rate_hz != 16_000 or front_end.hop_samples != HOP_SAMPLES:
         raise ValueError(
@@ -82,8 +88,8 @@ def build(stage: Stage, front_end: FrontEnd, scenes: int, seed: int, first: int 
             f"the front end has {front_end.sample_rate_hz} Hz and {front_end.hop_samples}"
         )
     ear = Ear(front_end)
-    spikes = np.empty((scenes, FRAMES, (front_end.fibres + 7) // 8), np.uint8)
-    truth = np.empty((scenes, FRAMES, len(LABELS)), np.uint8)
+    spikes = _on_disk(scenes, FRAMES, (front_end.fibres + 7) // 8)
+    truth = _on_disk(scenes, FRAMES, len(LABELS))
     for index in range(scenes):
         scene = stage.scene(np.random.default_rng((seed, first + index)))
         ear.reset()
@@ -91,3 +97,17 @@ def build(stage: Stage, front_end: FrontEnd, scenes: int, seed: int, first: int 
         spikes[index] = np.packbits(fired, axis=1, bitorder="little")
         truth[index] = scene.truth
     return Bank(spikes, truth, front_end.fibres)
+
+
+def _on_disk(*shape: int) -> NDArray[np.uint8]:
+    """Zeros in a file of TMPDIR that has no name and ends with the array."""
+    size = math.prod(shape)
+    with tempfile.TemporaryFile(prefix="spiccato-scenes-") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told here, not by a signal at some write
+        except AttributeError:  # not a POSIX system
+            file.truncate(size)
+        except OSError as error:
+            where = f"{tempfile.gettempdir()} has no room for {size} bytes of scenes; TMPDIR may name another folder"
+            raise OSError(error.errno, where) from error
+        return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8).reshape(shape)

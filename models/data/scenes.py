@@ -33,7 +33,10 @@ AUDIBLE_DB = 35.0  # a note ends where it has stayed this far below its loudest 
 MASKED_DB = 3.0  # or this far below the noise
 
 # kinds of scenes and how often
-KINDS = {"note": 0.40, "line": 0.24, "change": 0.10, "mixture": 0.10, "negative": 0.16}
+KINDS = {"note": 0.40, "line": 0.20, "change": 0.10, "mixture": 0.14, "negative": 0.16}
+VOICES = {2: 0.5, 3: 0.3, 4: 0.2}  # of a mixture, and how often
+NOISY = 0.7  # share of scenes with a background
+NOISE_DB = (0.0, 32.0)  # that it lies below a note
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Stage:
         kind = rng.choice(list(KINDS), p=list(KINDS.values()))
         samples = np.zeros(SCENE_SAMPLES, np.float32)
         truth = np.zeros((FRAMES, len(LABELS)), np.uint8)
-        noise = self._noise(rng, 0.65)
+        noise = self._noise(rng, NOISY)
         noise_db = 10.0 * np.log10(np.mean(noise**2) + 1e-12)
         start = round(rng.uniform(0.0, 0.5) * RATE_HZ)
         if self._ensemble is not None and self._score_share and rng.random() < self._score_share:
@@ -104,7 +107,7 @@ class Stage:
             self._play(rng, samples, truth, first, start, noise_db, length)
             self._play(rng, samples, truth, second, start + length, noise_db)
         else:
-            for label in (self._label(rng), self._label(rng)):
+            for label in [self._label(rng) for _ in range(rng.choice(list(VOICES), p=list(VOICES.values())))]:
                 self._play(rng, samples, truth, label, start, noise_db)
                 start += round(rng.uniform(0.0, 0.4) * RATE_HZ)
         gain_db = rng.uniform(-30.0, 10.0)
@@ -124,7 +127,7 @@ class Stage:
         return name, sound[rng.integers(max(1, len(sound) - SCENE_SAMPLES)) :]
 
     def _noise(self, rng: np.random.Generator, share: float) -> Samples:
-        """Background for the whole scene: none, coloured noise, or a recorded one, 0 to 40 dB below a note."""
+        """Background for the whole scene: none, coloured noise, or a recorded one, NOISE_DB below a note."""
         if rng.random() >= share:
             return np.zeros(SCENE_SAMPLES, np.float32)
         if "noise" in self.negatives and rng.random() < 0.5:
@@ -134,7 +137,7 @@ class Stage:
             sound = sound / (_rms(sound) + 1.0)
         else:
             sound = coloured_noise(rng, SCENE_SAMPLES)
-        return sound * np.float32(0.1 * 10.0 ** (-rng.uniform(0.0, 40.0) / 20.0))
+        return sound * np.float32(0.1 * 10.0 ** (-rng.uniform(*NOISE_DB) / 20.0))
 
     def _play(
         self,
