@@ -20,6 +20,7 @@ Message = dict[str, Any]
 Dial = Callable[[], Awaitable[ClientConnection]]
 
 LONGEST_WAIT_S = 10.0  # between two tries to come back
+GOING_AWAY = 1001  # the close code of a server that stops
 GONE = frozenset({"resume_unknown", "resume_too_old"})  # what the server says of a session that cannot go on
 FINAL_CLOSES = frozenset({1000, 4400, 4401, 4403, 4404, 4408, 4409, 4413, 4415, 4500})  # coming back would not help
 
@@ -41,6 +42,7 @@ class Stream:
         self._first_wait_s = first_wait_s
         self._anew = anew  # where a session is gone, begin another
         self._heard = 0  # all audio before it was heard and told
+        self._stopped = False  # by `stop`
         self._unended: set[str] = set()  # events that have not ended
         self._socket: ClientConnection
         self._last_seq = -1
@@ -71,6 +73,7 @@ class Stream:
 
     async def stop(self) -> Message:
         """End the stream; the server's `summary`. Messages that come before the end are left for the iterator."""
+        self._stopped = True
         await self.command("stop")
         await self._to_the_end()
         assert self.summary is not None
@@ -125,12 +128,18 @@ class Stream:
         except ConnectionClosed as error:
             if self._error is not None:
                 raise self._error from error
-            if self.summary is not None:
+            if self.summary is not None and not self._is_restarted(error):
                 self._ended = True
             elif socket is self._socket:
                 self._come_back(error)
             return None
         return self._taken(data) if socket is self._socket and self._returning is None else None
+
+    def _is_restarted(self, closed: ConnectionClosed) -> bool:
+        """The server stops before the end of ours: another session may take this one's place when it is there again."""
+        if not self._anew or closed.rcvd is None or closed.rcvd.code != GOING_AWAY:
+            return False
+        return self.started["resume"] is not None and not (self._stopped and not self._backlog.since(self._heard))
 
     def _taken(self, data: str | bytes) -> Message | bytes | None:
         """A message of the session, and what it means for us; None if it was read before."""
@@ -145,6 +154,7 @@ class Stream:
             self._error = StreamError(message["code"], message["message"], retryable=message["retryable"])
         if kind == "summary":
             self.summary = message
+            self._heard = round(message["audio_ms"] / 1000 * self._start["audio"]["sample_rate"])
         if kind in ("level", "heartbeat", "resumed"):
             self._heard = message["sample"]
             self._backlog.heard(self._heard)
@@ -176,7 +186,7 @@ class Stream:
         loop = asyncio.get_running_loop()
         deadline = math.inf if self._anew else loop.time() + resume["window_s"]
         attempt = 0
-        gone = None  # why the session cannot go on
+        gone = None if self.summary is None else "shutdown"  # why the session cannot go on
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -240,6 +250,9 @@ class Stream:
         told = {"type": "anew", "session": self.started["session"], "reason": reason}
         self._unread.append({**told, "sample": self._heard, "open": sorted(self._unended)})
         self._unread.append(started)
+        if self._stopped and self.summary is not None:  # which was not the answer to our `stop`
+            self._backlog.command("stop", {})
+        self.summary = None
         self._backlog.begin_anew(self._heard)
         self.ready, self.started = ready, started
         self._last_seq, self._heard = started["seq"], 0

@@ -44,7 +44,7 @@ from server.outputs import outputs
 from server.past import rest as past
 from server.place import Place
 from server.reload import Reloader
-from server.service import Service
+from server.service import UPLOADS_S, Service
 from server.settings import ROOT, Settings
 from server.source_spec import located
 from server.version import VERSION
@@ -61,6 +61,7 @@ COMMON: dict[str, Any] = {  # of every uvicorn
     "ws_max_size": WS_MAX_BYTES,
     "ws_per_message_deflate": False,  # PCM does not compress, and it costs more CPU than the engine
     "server_header": False,
+    "timeout_graceful_shutdown": int(UPLOADS_S) + 2,  # whose body does not come, or who takes no answer, is cut off
 }
 
 
@@ -197,6 +198,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         service: Service = self.config.app.state.service  # type: ignore[union-attr]
         await service.drain()
+        asyncio.get_running_loop().call_later(UPLOADS_S, service.stopping.set)
         if self._inner is not None and self._inside is not None:
             self._inner.should_exit = True
             await self._inside

@@ -6,7 +6,7 @@ opened, and each limit is applied while decoding, whatever its header says.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -34,6 +34,7 @@ class DecodeLimits:
     audio_s: float  # decoded seconds
     channels: int
     wall_s: float  # from opening to the last block, the listener's time included
+    stopped: Callable[[], bool] = lambda: False  # asked now and then: no more is wanted
 
 
 class Decoder:
@@ -90,6 +91,8 @@ class Decoder:
                     Code.DECODE_TIMEOUT,
                     f"not done after {self._limits.wall_s:g} s ({total / self.rate_hz:.0f} s of audio were heard)",
                 )
+            if self._limits.stopped():
+                raise Refusal(Code.DRAINING, "the server stops before this upload is done: try again in a few seconds")
             pending.append(samples)
             held += len(samples)
             if held >= BLOCK_S * self.rate_hz:

@@ -48,6 +48,7 @@ class Hub:
         self._known: dict[str, Known] = {}  # by source
         self._own = self._known  # of the sources of this process: here there are no others
         self._nobody = asyncio.Event()  # set when the last subscriber has gone
+        self._closed = False
         # Numbers begin where those of an earlier start cannot have come to (a million messages a second of its life),
         # so that an old one is known for what it is.
         self._number = time.time_ns() // 1000
@@ -75,6 +76,8 @@ class Hub:
         subscriber = Subscriber(source, label)
         first = self._case(subscriber) if after is None else self._missed(subscriber, after)
         subscriber.begin(first)
+        if self._closed:  # one that came back while the server stops gets its end at once
+            subscriber.close()
         self._subscribers.add(subscriber)
         return subscriber
 
@@ -85,6 +88,7 @@ class Hub:
 
     async def close(self) -> None:
         """Let every subscriber read what waits for it; done when all have gone."""
+        self._closed = True
         for subscriber in self._subscribers:
             subscriber.close()
         while self._subscribers:

@@ -5,6 +5,7 @@ The model is loaded and the kernels are warmed in the background; `ready` says w
 
 import asyncio
 import logging
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +30,7 @@ from server.sources import Sources
 log = logging.getLogger("spiccato.service")
 
 DRAIN_S = 10.0  # how long sessions get to send their last events when the server stops
+UPLOADS_S = 10.0  # and after them uploads to be done
 
 
 def hub_of(settings: Settings) -> Hub:
@@ -55,6 +57,7 @@ class Service:
         self.pool = ThreadPoolExecutor(settings.threads, "engine")
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "upload")
         self.uploads = 0  # being received, decoded or heard
+        self.stopping = threading.Event()  # those are given up
         self.hub = hub_of(settings)
         self.history = None if settings.history.get_secret_value() == "off" else History(settings)
         clips = None if self.history is None else self.history.clips
@@ -90,6 +93,8 @@ class Service:
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
 
     def check_ready(self) -> None:
+        if self.draining:
+            raise Refusal(Code.DRAINING, "the server is about to stop: try again in a few seconds")
         if not self.ready:
             raise Refusal(Code.STARTING, "the kernels are still being compiled: try again in a few seconds")
 
@@ -114,6 +119,7 @@ class Service:
 
     def close(self) -> None:
         """Takes seconds where a disk is slow: not for the event loop."""
+        self.stopping.set()
         if self.history is not None:
             self.history.close()
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -85,7 +85,10 @@ def _classified(model: Model, file: BinaryIO, name: str, limits: DecodeLimits, f
 def _limits(service: Service) -> DecodeLimits:
     settings = service.settings
     return DecodeLimits(
-        audio_s=settings.max_upload_s, channels=settings.max_upload_channels, wall_s=settings.max_upload_wall_s
+        audio_s=settings.max_upload_s,
+        channels=settings.max_upload_channels,
+        wall_s=settings.max_upload_wall_s,
+        stopped=service.stopping.is_set,
     )
 
 

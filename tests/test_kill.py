@@ -42,7 +42,7 @@ def serving(port: int, model: Path, **environment: str) -> Iterator["subprocess.
 def is_ready(port: int, process: "subprocess.Popen[str]") -> bool:
     assert process.poll() is None, "the server did not start"
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", verify=False).status_code == 200
     except httpx.TransportError:
         return False
 

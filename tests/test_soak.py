@@ -1,0 +1,34 @@
+"""The soak on a virtual clock, for 18 minutes: the whole service, sockets and timers included, and a crowd."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import soak
+
+SEEN = (
+    "anew", "configured", "connections lost", "event", "flushed", "gap", "heartbeat", "readers that read nothing",
+    "resumed", "scores", "session idle", "session overloaded", "sessions", "sessions never ended", "source stalled",
+    "uploads 200", "uploads 415", "uploads 422", "watched", "watched by WebSocket", "watchers",
+)  # fmt: skip
+
+
+def test_a_crowd_leaves_nothing_behind_and_everything_adds_up(toy_path: Path) -> None:
+    found = soak.virtual(toy_path, minutes=18, musicians=4)
+    print({name: value for name, value in found.items() if name != "looks"})
+    assert found["wrong"] == []
+    assert [name for name in SEEN if not found["counted"].get(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, []),
+        ({"blocks": 1_301}, ["blocks grew from 1000 to 1301: 300 are allowed"]),
+        ({"files": 12}, ["files grew from 11 to 12: 0 are allowed"]),
+        ({"connections": 1}, ["connections grew from 0 to 1: 0 are allowed", "connections is 1 although all left"]),
+    ],
+)  # fmt: skip
+def test_what_the_last_third_left_behind_is_told(changed: dict[str, int], says: list[str]) -> None:
+    one = {"blocks": 1_000, "files": 11, "connections": 0, "sessions_kept": 0, "places_taken": 0, "waiting_bytes": 0}
+    assert soak.judged_holds([one, one, one | changed]) == says
