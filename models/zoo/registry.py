@@ -5,6 +5,7 @@ from importlib import import_module
 from models.zoo.system import System, ZooError
 
 MODULES = {
+    "learned-dft": "models.zoo.learned_dft",
     "lstm": "models.zoo.lstm",
     "mel-cnn": "models.zoo.mel_cnn",
     "tall-kernel-cnn": "models.zoo.tall_kernel_cnn",
