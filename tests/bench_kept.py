@@ -2,19 +2,15 @@
 
     python -m tests.bench_kept [--events 20000]
 
-SQLite and PostgreSQL through the service's own writer, with their syncs on; Redis Streams with an event's JSON as the
-service tells it, appended one at a time, in batches, and read again. PostgreSQL and redis-server are Debian's, each in
-a process of its own on this machine, reached over a Unix socket. What is not installed is said to be missing.
+SQLite and PostgreSQL through the service's own writer, and Redis Streams with an event's JSON, appended one at a time,
+in batches, and read again: all with their syncs on. PostgreSQL and redis-server are Debian's, each in a process of its
+own on this machine, reached over a Unix socket. What is not installed is said to be missing.
 """
 
 import argparse
 import json
-import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +20,9 @@ from sqlalchemy import text
 from server.past.database import Database, address
 from server.past.tables import events
 from server.past.writer import MAX_WAITING, Write, Writer
-from tests.live_server import eventually
 from tests.past_rows import final, row
 from tests.postgres import cluster
+from tests.redis_server import redis_server
 
 TOGETHER = 100  # events in a batch for Redis: those of a tenth of a second of 1 000 sessions
 
@@ -50,24 +46,6 @@ def database(url: str, count: int) -> tuple[float, float]:
         held = size.scalar_one()
     writer.close()
     return count / took, held / count
-
-
-@contextmanager
-def redis_server() -> Iterator[Any]:
-    redis = pytest.importorskip("redis", reason="the Python package redis is not installed")
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    with tempfile.TemporaryDirectory() as folder:
-        socket = f"{folder}/socket"
-        line = [program, "--port", "0", "--unixsocket", socket, "--dir", folder, "--appendonly", "yes"]
-        with subprocess.Popen([*line, "--save", ""], stdout=subprocess.DEVNULL) as running:
-            try:
-                eventually(Path(socket).exists)
-                with redis.Redis(unix_socket_path=socket) as client:
-                    yield client
-            finally:
-                running.terminate()
 
 
 def bus(client: Any, count: int) -> dict[str, float]:
@@ -115,10 +93,11 @@ def main() -> None:
     except pytest.skip.Exception as missing:
         print(f"PostgreSQL: {missing}")
     try:
-        with redis_server() as client:
+        redis = pytest.importorskip("redis", reason="the extra `redis` is not installed")
+        with redis_server() as server, redis.Redis(unix_socket_path=str(server.socket)) as client:
             held = bus(client, count)
         print(
-            f"Redis Streams, synced each second: {held['alone']:.0f} events a second one at a time, "
+            f"Redis Streams: {held['alone']:.0f} events a second one at a time, "
             f"{held['together']:.0f} in batches of {TOGETHER}, {held['read']:.0f} read; "
             f"{held['json']:.0f} bytes of JSON, {held['size']:.0f} in memory"
         )
