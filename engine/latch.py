@@ -3,7 +3,7 @@
 Each instrument's output neuron is a leaky integrator of evidence; its membrane `v` is a log-odds, its score
 `1 / (1 + exp(-v))`. The latch adds hysteresis:
 
-* off, and `v > on`: the label turns on (an onset);
+* off, and `v > on`: the label turns on (an onset), but not within `refractory` frames of its last end;
 * on, and `v < off` for `min_off` frames in a row: it turns off, back-dated to the first of them (an offset), or, if it
   was then on for less than `min_on` frames, it is taken back (a retract);
 * a shorter dip changes nothing: the latch holds.
@@ -50,12 +50,14 @@ class LatchSettings:
     enabled: tuple[bool, ...]
     min_on_ms: float = 40.0
     min_off_ms: float = 120.0
+    refractory_ms: float = 0.0  # after an end no onset for so long
 
     def __post_init__(self) -> None:
         for on, off in zip(self.on, self.off, strict=True):
             if not 0 < off < on < 1:
                 raise ValueError(f"thresholds on={on}, off={off}: needs 0 < off < on < 1")
-        for name, value in (("min_on_ms", self.min_on_ms), ("min_off_ms", self.min_off_ms)):
+        for name in ("min_on_ms", "min_off_ms", "refractory_ms"):
+            value = getattr(self, name)
             if not 0 <= value <= 60_000:
                 raise ValueError(f"{name}={value} is outside 0..60000")
 
@@ -78,6 +80,7 @@ def settings_dtype(labels: int) -> np.dtype[np.void]:
             ("enabled", np.uint8, (labels,)),
             ("min_on", np.int64),  # frames
             ("min_off", np.int64),
+            ("refractory", np.int64),
             ("lookback", np.int64),
         ],
         align=True,
@@ -92,6 +95,7 @@ def settings_record(settings: LatchSettings, hop_s: float) -> NDArray[np.void]:
     record["enabled"][0] = settings.enabled
     record["min_on"] = math.ceil(settings.min_on_ms / 1000.0 / hop_s - 1e-9)
     record["min_off"] = max(1, math.ceil(settings.min_off_ms / 1000.0 / hop_s - 1e-9))
+    record["refractory"] = math.ceil(settings.refractory_ms / 1000.0 / hop_s - 1e-9)
     record["lookback"] = round(ATTACK_LOOKBACK_S / hop_s)
     return record
 
@@ -101,11 +105,17 @@ def state_fields(labels: int) -> list[tuple[object, ...]]:
         ("is_on", np.uint8, (labels,)),
         ("below", np.int64, (labels,)),  # frames in a row under the off threshold, while on
         ("rise", np.int64, (labels,)),  # frame from which the evidence has stayed above the off threshold
-        ("ended", np.int64, (labels,)),  # frame from which it was last off: no onset is dated before it
+        ("ended", np.int64, (labels,)),  # frame from which it was last off: no onset is dated before it; 0: never on
         ("onset", np.int64, (labels,)),  # sample
         ("opened", np.int64, (labels,)),  # frame in which it turned on
         ("peak", np.float32, (labels,)),
     ]
+
+
+@inlined
+def rests(settings: Record, state: Record, label: int, frame: int) -> bool:
+    """Did its last event end too short a time ago for another one to begin in this frame?"""
+    return state.ended[label] > 0 and frame - state.ended[label] < settings.refractory
 
 
 @inlined
@@ -131,7 +141,7 @@ def latch_step(
         if not state.is_on[label]:
             if value <= settings.off[label]:
                 state.rise[label] = frame + 1
-            if value > settings.on[label] and settings.enabled[label]:
+            if value > settings.on[label] and settings.enabled[label] and not rests(settings, state, label, frame):
                 begun = state.rise[label]
                 if frame - attack <= settings.lookback:
                     begun = attack

@@ -141,6 +141,13 @@ class Pipeline:
     def open_labels(self) -> tuple[str, ...]:
         return tuple(self.model.labels[i] for i in np.flatnonzero(self._state["is_on"][0]))
 
+    @property
+    def resting_labels(self) -> tuple[str, ...]:
+        """Those that may not turn on yet, because they were on a moment ago (`LatchSettings.refractory_ms`)."""
+        state = self._state[0]
+        rests = (state["ended"] > 0) & (self.frames - 1 - state["ended"] < state["rules"]["refractory"])
+        return tuple(self.model.labels[i] for i in np.flatnonzero(rests & (state["is_on"] == 0)))
+
     def feed(self, samples: NDArray[np.float32]) -> list[Event]:
         """Hear (n,) float32 samples, full scale +-1, any n. Returns what the latches decided, in order of time.
 

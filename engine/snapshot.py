@@ -39,7 +39,7 @@ def snapshot_bytes(model: Model) -> int:
 def pack(model: Model, settings: LatchSettings, state: NDArray[np.void]) -> bytes:
     """state: (1,) of `state_dtype`. The same stream gives the same bytes."""
     body = np.zeros(1, _body(model))
-    for name in ("on", "off", "enabled", "min_on_ms", "min_off_ms"):
+    for name in ("on", "off", "enabled", "min_on_ms", "min_off_ms", "refractory_ms"):
         body[name] = getattr(settings, name)
     for name in _stored(model):
         body[f"state.{name}"] = state[name]
@@ -79,6 +79,7 @@ def unpack(model: Model, data: bytes) -> tuple[LatchSettings, NDArray[np.void]]:
             enabled=tuple(body["enabled"][0].astype(bool).tolist()),
             min_on_ms=float(body["min_on_ms"][0]),
             min_off_ms=float(body["min_off_ms"][0]),
+            refractory_ms=float(body["refractory_ms"][0]),
         )
     except ValueError as error:
         raise SnapshotError(str(error)) from error
@@ -115,6 +116,7 @@ def _body(model: Model) -> np.dtype[np.void]:
         ("enabled", np.uint8, (labels,)),
         ("min_on_ms", np.float64),
         ("min_off_ms", np.float64),
+        ("refractory_ms", np.float64),
         *((f"state.{name}", state[name]) for name in _stored(model)),
     ]
     return np.dtype(fields).newbyteorder("<")

@@ -19,6 +19,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_white
 Id = Annotated[str, StringConstraints(max_length=64)]
 Reason = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
 OnOverload = Literal["block", "drop_oldest", "drop_newest", "error"]
+WhichModel = Literal["main", "compare"]  # the service's own, or the second one that it may have beside it
 
 
 class Message(BaseModel):
@@ -61,6 +62,7 @@ class Detect(Message):
     thresholds: dict[str, Thresholds] = Field(default_factory=dict, max_length=1_000)
     min_on_ms: Milliseconds | None = None
     min_off_ms: Milliseconds | None = None
+    refractory_ms: Milliseconds | None = None
 
 
 class Emit(Message):
@@ -87,6 +89,7 @@ class Start(Message):
     type: Literal["start"]
     protocol: Literal[1] = 1
     audio: Audio
+    model: WhichModel = "main"
     source: Source = Source()
     detect: Detect = Detect()
     emit: Emit = Emit()

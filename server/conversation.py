@@ -203,7 +203,7 @@ class Conversation:
     def _say(self, outs: list[Out], told: list[Told]) -> None:
         if told:
             self.outbox.put(told)
-        if self.session.stream is not None:
+        if self.session.stream is not None and not self.session.apart:
             for out in outs:
                 if isinstance(out, dict) and out["type"] not in TELEMETRY:
                     self._tell(self.session.stream.start.source.name, out)

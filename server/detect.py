@@ -6,8 +6,8 @@ from dataclasses import replace
 from engine.latch import LatchSettings
 from engine.pipeline import default_settings
 from engine.weights import Model
-from server.commands import Detect, Mistake, Thresholds, shown
-from server.errors import Code
+from server.commands import Detect, Mistake, Thresholds, WhichModel, shown
+from server.errors import Code, Refusal
 from server.protocol import EffectiveDetect, EffectiveThresholds
 
 
@@ -17,6 +17,17 @@ class Mistaken(Exception):
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__(mistakes[0].message)
         self.mistakes = mistakes
+
+
+def named(which: WhichModel, main: Model, compare: Model | None) -> Model:
+    """The model that is asked for. Raises Refusal where there is no second one."""
+    if which == "main":
+        return main
+    if compare is None:
+        raise Refusal(
+            Code.UNKNOWN_MODEL, f"model='compare': this service has {main.id} only (compare_model names a second)"
+        )
+    return compare
 
 
 def applied(model: Model, base: LatchSettings, asked: Detect) -> LatchSettings:
@@ -56,7 +67,17 @@ def applied(model: Model, base: LatchSettings, asked: Detect) -> LatchSettings:
         enabled=enabled,
         min_on_ms=base.min_on_ms if asked.min_on_ms is None else asked.min_on_ms,
         min_off_ms=base.min_off_ms if asked.min_off_ms is None else asked.min_off_ms,
+        refractory_ms=base.refractory_ms if asked.refractory_ms is None else asked.refractory_ms,
     )
+
+
+def unfit(model: Model, asked: Detect) -> list[Mistake]:
+    """What of it does not fit the model."""
+    try:
+        applied(model, default_settings(model), asked)
+    except Mistaken as error:
+        return error.mistakes
+    return []
 
 
 def effective(model: Model, settings: LatchSettings) -> EffectiveDetect:
@@ -67,6 +88,7 @@ def effective(model: Model, settings: LatchSettings) -> EffectiveDetect:
         thresholds={model.labels[i]: EffectiveThresholds(on=settings.on[i], off=settings.off[i]) for i in on},
         min_on_ms=settings.min_on_ms,
         min_off_ms=settings.min_off_ms,
+        refractory_ms=settings.refractory_ms,
     )
 
 

@@ -50,6 +50,7 @@ class Emitter:
             db_ceil=DB_CEIL,
             evidence_scale=EVIDENCE_SCALE,
             layers=list(form.layers),
+            fine=fine.fibres if (fine := self._hearing.model.front_end.fine) else 0,
             wave=form.wave,
             linear=form.linear,
             linear_hz=self._hearing.model.front_end.sample_rate_hz / self._hearing.model.front_end.frame_samples,
@@ -99,15 +100,19 @@ class Emitter:
         return [Scores(sample=self._sample_of(due + 1), top=top, suppressed=suppressed)]
 
     def _suppressed(self, scores: list[float]) -> list[Suppressed]:
-        """The labels with evidence that are not told as events: too little of it, or not asked for."""
+        """The labels with evidence that are not told as events: too little of it, too soon, or switched off."""
         rules, told = self._hearing.pipeline.settings, self._hearing.open_labels
+        resting = self._hearing.pipeline.resting_labels
         held: list[Suppressed] = []
         for i, label in enumerate(self._hearing.model.labels):
             if label not in told and scores[i] > rules.off[i]:
-                why: Literal["below_threshold", "not_detected"] = (
-                    "below_threshold" if rules.enabled[i] else "not_detected"
-                )
-                if why == "below_threshold" or scores[i] > rules.on[i]:
+                enough = scores[i] > rules.on[i]
+                why: Literal["below_threshold", "refractory", "muted"] = "below_threshold"
+                if not rules.enabled[i]:
+                    why = "muted"
+                elif enough and label in resting:
+                    why = "refractory"
+                if why != "muted" or enough:
                     held.append(Suppressed(label=label, score=scores[i], why=why))
         return sorted(held, key=lambda one: -one.score)
 

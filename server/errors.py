@@ -55,6 +55,7 @@ class Code(StrEnum):
     SOURCE_EXISTS = "source_exists"
     UNKNOWN_SOURCE = "unknown_source"
     UNKNOWN_NEURON = "unknown_neuron"
+    UNKNOWN_MODEL = "unknown_model"
     STARTING = "starting"
     DRAINING = "draining"
     FOREIGN_ORIGIN = "foreign_origin"
@@ -105,6 +106,7 @@ HANDLING: dict[Code, Handling] = {
     Code.BAD_CONFIG: Handling(http=422),
     Code.UNKNOWN_SOURCE: Handling(http=404),
     Code.UNKNOWN_NEURON: Handling(http=404),
+    Code.UNKNOWN_MODEL: Handling(http=404),
     Code.STARTING: Handling(http=503, retryable=True),
     Code.DRAINING: Handling(http=503, retryable=True),
     Code.FOREIGN_ORIGIN: Handling(http=403),

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from engine.weights import Model
 from server import bus
-from server.detect import Mistaken, tuned
+from server.detect import Mistaken, tuned, unfit
 from server.errors import Refusal
 from server.mistakes import Mistake
 from server.outputs import fits as outputs
@@ -30,7 +30,7 @@ def check(settings: Settings, model: Model) -> None:
 
 def mistakes(settings: Settings, model: Model) -> list[Mistake]:
     """`model` is the one of the file, before its thresholds were changed."""
-    found = [*_thresholds(settings, model), *_history(settings), *_sources(settings), *_bus(settings)]
+    found = [*_thresholds(settings, model), *_history(settings), *_sources(settings, model), *_bus(settings)]
     return [*found, *outputs.mistakes(settings.outputs, model)]
 
 
@@ -68,8 +68,10 @@ def _bus(settings: Settings) -> Iterator[Mistake]:
             yield Mistake(("redis_url",), f"redis_url cannot be read: {error}")
 
 
-def _sources(settings: Settings) -> Iterator[Mistake]:
+def _sources(settings: Settings, model: Model) -> Iterator[Mistake]:
     for number, source in enumerate(settings.sources):
+        for mistake in unfit(model, source.detect):
+            yield Mistake(("sources", number), mistake.message)
         try:
             source.input(settings.allowed)
         except Refusal as refusal:

@@ -196,6 +196,10 @@ class Hub:
             known.state = text
         elif message["type"] == "started":
             known.started = text
+        elif message["type"] == "configured" and known.started is not None:
+            started = json.loads(known.started)
+            started["effective"]["detect"] = message["detect"]
+            known.started = json.dumps(started)
         elif message["type"] == "summary":
             known.started = None
             known.onsets.clear()

@@ -38,6 +38,7 @@ class Info(Message):
     protocol: int = PROTOCOL
     model: ModelInfo
     detect: EffectiveDetect
+    compare: ModelInfo | None  # a second model, where there is one
     hop_ms: float
     bands_hz: list[float]  # centres
     stream: StreamInfo
@@ -51,6 +52,7 @@ async def info(request: Request) -> Info:
     return Info(
         model=model_info(service.model),
         detect=effective(service.model, default_settings(service.model)),
+        compare=None if service.compared is None else model_info(service.compared),
         hop_ms=service.model.front_end.hop_s * 1000,
         bands_hz=[round(hz, 1) for hz in mel_table(service.model.front_end).centre_hz.tolist()],
         stream=StreamInfo(

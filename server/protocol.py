@@ -54,6 +54,7 @@ class FrameInfo(Message):
     db_ceil: int
     evidence_scale: int
     layers: list[int]  # neurons whose spikes these are: the cochlea's fibres, then each layer of the network
+    fine: int  # of the cochlea's fibres, the last ones: those of a second, longer look; 0: there is none
     wave: int  # pairs of least and greatest sample; 0: not asked for
     linear: int  # bins of the linear spectrum; 0: not asked for
     linear_hz: float  # from one bin to the next
@@ -69,6 +70,7 @@ class EffectiveDetect(Message):
     thresholds: dict[str, EffectiveThresholds]
     min_on_ms: float
     min_off_ms: float
+    refractory_ms: float
 
 
 class Effective(Message):
@@ -147,7 +149,7 @@ class Suppressed(Message):
 
     label: str
     score: float
-    why: Literal["below_threshold", "not_detected"]
+    why: Literal["below_threshold", "refractory", "muted"]
 
 
 class Scores(Out):

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from engine import weights
 from engine.warmup import warm
 from engine.weights import Model
-from server.detect import tuned
+from server.commands import WhichModel
+from server.detect import named, tuned
 from server.errors import Code, Refusal
 from server.fits import check
 from server.hub import Hub
@@ -48,6 +49,7 @@ class Service:
         self.loaded: Model = weights.load(settings.model)  # as its file has it
         check(settings, self.loaded)
         self.model: Model = tuned(self.loaded, settings.thresholds)
+        self.compared: Model | None = None if settings.compare_model is None else weights.load(settings.compare_model)
         self.ready = False
         self.failed: Exception | None = None  # why it never becomes ready
         self.draining = False
@@ -62,7 +64,7 @@ class Service:
         self.history = None if settings.history.get_secret_value() == "off" else History(settings)
         clips = None if self.history is None else self.history.clips
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
-        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session, place)
+        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session, place, self.compared)
         self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file, of_source, settings.allowed)
         self.outputs = Outputs(self.model, self.hub)
         self.metrics = Metrics(self)
@@ -81,7 +83,8 @@ class Service:
         """Compile every kernel; then the service is ready."""
         began = time.monotonic()
         try:
-            await asyncio.get_running_loop().run_in_executor(self.pool, warm, self.model)
+            for model in filter(None, (self.model, self.compared)):
+                await asyncio.get_running_loop().run_in_executor(self.pool, warm, model)
         except Exception as error:
             self.failed = error
             raise
@@ -91,6 +94,10 @@ class Service:
         self.sources_known = True
         self.outputs.known([source["id"] for source in self.sources.told()])
         log.info("ready model=%s warmed_s=%.2f", self.model.id, time.monotonic() - began)
+
+    def model_of(self, which: WhichModel) -> Model:
+        """Raises Refusal where there is no second model."""
+        return named(which, self.model, self.compared)
 
     def check_ready(self) -> None:
         if self.draining:

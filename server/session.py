@@ -17,6 +17,7 @@ from engine.pool import Pool
 from engine.weights import Model
 from server import commands as c
 from server import protocol as p
+from server.detect import named
 from server.errors import Close, Code, Refusal
 from server.stream import Measured, Piece, Stream, Told, Waiting, model_info
 from server.version import VERSION
@@ -48,12 +49,15 @@ class Session:
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
         witnessing: Witnessing | None = None,
+        compare: Model | None = None,  # heard by in place of `model`, where `start` asks for it
     ) -> None:
         self.id = session_id or f"s_{secrets.token_hex(6)}"
         self.closed: Close | None = None
         self.stream: Stream | None = None  # from `start` on
+        self.apart = False  # it is heard by `compare`: for who looks at it, nobody else is told
         self.acknowledged = -1  # seq up to which the client has read
         self._model = model
+        self._compare = compare
         self._limits = limits
         self._pool = pool
         self._resume = resume
@@ -202,8 +206,11 @@ class Session:
                 raise Refusal(Code.ALREADY_STARTED, "a second start: one session has one stream; connect once more")
             if message.resume is not None:
                 raise Refusal(Code.BAD_MESSAGE, "start.resume: only the first message of a connection can resume")
-            self.stream = Stream(self._model, message, self._limits, self._monotonic, self._utc, self._pool)
-            if self._witnessing is not None:
+            model = named(message.model, self._model, self._compare)
+            self.apart = message.model != "main"
+            pool = None if self.apart else self._pool
+            self.stream = Stream(model, message, self._limits, self._monotonic, self._utc, pool)
+            if self._witnessing is not None and not self.apart:
                 self._witness = self._witnessing(message.audio.sample_rate, message.source.live)
             if self._witness is not None:
                 self.stream.heard = self._witness.heard

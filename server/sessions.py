@@ -36,12 +36,14 @@ class Sessions:
         tell: Callable[[str, dict[str, Any]], None] = lambda source, message: None,
         witnessing: Witnessing | None = None,
         place: Place | None = None,  # among several workers
+        compare: Model | None = None,  # a second model, for those who ask for it
     ) -> None:
         self._model = model
         self._settings = settings
         self._lane = Lane(model, settings.max_sessions + settings.max_detached, executor)
         self._witnessing = witnessing
         self._place = place
+        self._compare = compare
         self._tell = tell  # hears what the sessions say, telemetry left out
         self._connections: set[Connected] = set()
         self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
@@ -90,6 +92,7 @@ class Sessions:
             pool=self._lane.pool,
             resume=resume,
             witnessing=self._witnessing,
+            compare=self._compare,
         )
         conversation = Conversation(session, self._settings, self._lane, secret, self.meters.open(), self._tell)
         conversation.attach(connection)

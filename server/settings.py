@@ -10,18 +10,13 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from server import commands
 from server.outputs.config import Output
 from server.protocol import Limits
 from server.reach import Reach, hosts, schemes
-from server.source_spec import MAX_SOURCES, Allowed, AnySpec, MicrophoneSpec, together
+from server.source_spec import MAX_SOURCES, Allowed, AnySpec, MicrophoneSpec, Thresholds, together
 
 PREFIX = "SPICCATO_"
 ROOT = Path(__file__).resolve().parents[1]
-
-
-class Thresholds(commands.Thresholds, extra="forbid"):
-    """The scores above which a label turns on, and below which it turns off."""
 
 
 class Settings(BaseSettings):
@@ -34,6 +29,9 @@ class Settings(BaseSettings):
     model: Path = Field(
         default=ROOT / "models" / "weights" / "orchestra.safetensors",
         description="the model file that every session uses",
+    )
+    compare_model: Path | None = Field(
+        default=None, description="a second model file: sessions and uploads that ask for it are heard by this one"
     )
     microphone: str | None = Field(
         default=None,

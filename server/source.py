@@ -17,7 +17,8 @@ from typing import Any
 from engine.pipeline import default_settings
 from engine.weights import Model
 from server import protocol as p
-from server.detect import effective
+from server.commands import Detect
+from server.detect import Mistaken, applied, effective
 from server.reader import Block, Input, Opened, Reader, ReadError
 from server.session import Out, Session, Witnessing
 from server.watchdog import Watchdog
@@ -105,6 +106,11 @@ class Source:
     def tune(self, model: Model) -> None:
         """Decide by this model's thresholds from the next block on; it differs in nothing else."""
         self._model = model
+        self._tune_due = True
+
+    def decide(self, detect: dict[str, Any]) -> None:
+        """Detect this, as in `start`, from the next block on. It fits the model."""
+        self._detect = detect
         self._tune_due = True
 
     def change(self, input: Input) -> None:
@@ -196,8 +202,7 @@ class Source:
                     self._publish_all(session.mute())
                 if self._tune_due:
                     self._tune_due = False
-                    detect = p.dumped(effective(self._model, default_settings(self._model)))
-                    self._publish_all(session.text(json.dumps({"type": "configure", "detect": detect | self._detect})))
+                    self._publish_all(session.text(json.dumps({"type": "configure", "detect": self._effective()})))
                 if reading in done:
                     block = reading.result()
                     if block is None:
@@ -243,6 +248,15 @@ class Source:
                 "emit": self._emit,
             }
         )
+
+    def _effective(self) -> dict[str, Any]:
+        """All that `configure` can set: it leaves what it is not told as it is."""
+        asked = Detect.model_validate(self._detect)
+        try:
+            return p.dumped(effective(self._model, applied(self._model, default_settings(self._model), asked)))
+        except Mistaken as error:  # it fitted the thresholds that the model had before
+            log.warning("source %s: thresholds stay as they were: %s", self.id, error)
+            return {}
 
     def _named(self, state: p.SourceState) -> p.SourceState:
         return state.model_copy(update={"name": self._name, "muted": self._muted})

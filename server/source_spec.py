@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainSerializer, StringConstraints, Tag
 
+from server import commands
 from server.errors import Code, Refusal
 from server.ingest import MAX_CHANNELS
 from server.microphone import MicrophoneInput
@@ -25,7 +26,7 @@ Channel = Annotated[int, Field(ge=0, lt=MAX_CHANNELS)]
 # an address may hold a password: answers have it without
 Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), PlainSerializer(shown, when_used="json")]
 FIXED = frozenset({"id", "kind"})  # PATCH changes neither
-COMMON = frozenset({"id", "kind", "name", "muted"})  # all others say what is read
+COMMON = frozenset({"id", "kind", "name", "muted", "detect"})  # all others say what is read
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Barred:
         raise ReadError("not_allowed", self.reason, "never")
 
 
+class Thresholds(commands.Thresholds, extra="forbid"):
+    """The scores above which a label turns on, and below which it turns off."""
+
+
+class Detect(commands.Detect, extra="forbid"):
+    """What a source detects. What is left out is the model's."""
+
+    thresholds: dict[str, Thresholds] = Field(default_factory=dict, max_length=1_000)  # type: ignore[assignment]
+
+
 class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -59,15 +70,21 @@ class Spec(BaseModel):
     name: Name | None = Field(default=None, description="for people; null: the id")
     muted: bool = Field(default=False, description="silence is heard in place of the sound")
 
+    detect: Detect = Field(default=Detect(), description="as in `start`: labels, thresholds, least times")
+
     def input(self, allowed: Allowed) -> Input:
         """Raises Refusal where the settings do not allow it."""
         raise NotImplementedError
 
     def changed(self, patch: dict[str, Any]) -> Self:
-        """With the fields of `patch` in place of its own. Raises pydantic.ValidationError, ValueError."""
+        """With the fields of `patch` in place of its own; of `detect` each for itself. Raises pydantic.ValidationError,
+        ValueError."""
         if fixed := FIXED & {name for name in patch if patch[name] != getattr(self, name)}:
             raise ValueError(f"{' and '.join(sorted(fixed))} cannot be changed: remove the source and add another")
-        return type(self).model_validate({**self.model_dump(), **patch})
+        own = self.model_dump()
+        if isinstance(asked := patch.get("detect"), dict):
+            patch = {**patch, "detect": {**own["detect"], **asked}}
+        return type(self).model_validate({**own, **patch})
 
     def reads_as(self, other: "Spec") -> bool:
         """Both read the same thing in the same way."""

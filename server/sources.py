@@ -19,9 +19,10 @@ from pydantic import ValidationError
 from engine.weights import Model
 from server import microphone
 from server import protocol as p
+from server.detect import unfit
 from server.errors import Code, Refusal
 from server.hub import Hub
-from server.reader import ReadError
+from server.reader import Input, ReadError
 from server.session import Witnessing
 from server.source import Source
 from server.source_file import SourceFile
@@ -74,7 +75,7 @@ class Sources:
         except ValueError as error:
             raise Refusal(Code.SOURCE_EXISTS, str(error)) from error
         try:
-            input = spec.input(self._allowed)
+            input = self._checked(spec)
         except Refusal as refusal:
             if not starting:
                 raise
@@ -87,6 +88,7 @@ class Sources:
             input,
             name=spec.name,
             muted=spec.muted,
+            detect=spec.detect.model_dump(),
             executor=self._executor,
             witnessing=self._witnessing,
         )
@@ -98,14 +100,19 @@ class Sources:
         return source
 
     def change(self, id: str, patch: dict[str, Any]) -> Source:
-        """Rename, mute, or read from something else. Raises Refusal, pydantic.ValidationError, ValueError."""
+        """Rename, mute, decide otherwise, or read from something else. Raises Refusal, pydantic.ValidationError,
+        ValueError."""
         running = self._found(id)
         spec = running.spec.changed(patch)
-        input = None if spec.reads_as(running.spec) else spec.input(self._allowed)
+        input: Input | None = self._checked(spec)
+        if spec.reads_as(running.spec) and not isinstance(running.source.input, Barred):
+            input = None
         before, running.spec = running.spec, spec
         if spec.name != before.name:
             running.source.rename(spec.name or id)
         running.source.mute(spec.muted)
+        if spec.detect != before.detect:
+            running.source.decide(spec.detect.model_dump())
         if input is not None:
             running.source.change(input)
         self._keep()
@@ -147,6 +154,12 @@ class Sources:
             "session": source.session and source.session.id,
             **source.state.model_dump(include={"state", "detail", "retry_in_ms"}),
         }
+
+    def _checked(self, spec: Spec) -> Input:
+        """Raises Refusal where the settings do not allow it, or the model does not know what it is to detect."""
+        if found := unfit(self._model, spec.detect):
+            raise Refusal(found[0].code, "; ".join(mistake.message for mistake in found[:5]))
+        return spec.input(self._allowed)
 
     def _keep(self) -> None:
         if self._file is None:

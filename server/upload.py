@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from engine.weights import Model
 from server.classify import classify
+from server.commands import WhichModel
 from server.decode import DecodeLimits
 from server.errors import Code, Refusal
 from server.formats import FORMS, Form, chosen
@@ -47,9 +48,10 @@ DESCRIBED: dict[str, Any] = {  # the body is read by hand, and the answer has th
 
 
 @router.post("/v1/classify", response_model=Classified, **DESCRIBED)
-async def upload(request: Request, format: str | None = None) -> Response:
+async def upload(request: Request, format: str | None = None, model: WhichModel = "main") -> Response:
     service: Service = request.app.state.service
     form = chosen(format, request.headers.get("accept", ""))
+    hears = service.model_of(model)
     service.check_ready()
     limit = service.settings.max_uploads
     if service.uploads >= limit:
@@ -59,7 +61,7 @@ async def upload(request: Request, format: str | None = None) -> Response:
         async with _received(request, service.settings) as (file, name):
             loop = asyncio.get_running_loop()
             summary, text = await loop.run_in_executor(
-                service.upload_pool, _classified, service.model, file, name, _limits(service), form
+                service.upload_pool, _classified, hears, file, name, _limits(service), form
             )
     except ClientDisconnect as error:
         service.metrics.uploads["disconnect"] += 1

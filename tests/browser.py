@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 from websockets.sync.client import connect
 
@@ -119,9 +120,9 @@ class Wire:
         self.sent: list[str | bytes] = []
         self.received: list[str | bytes] = []
         if page is not None:
-            page.on("websocket", self._follow)
+            page.on("websocket", self.follow)
 
-    def _follow(self, socket: Any) -> None:
+    def follow(self, socket: Any) -> None:
         socket.on("framesent", lambda data: self.sent.append(data))
         socket.on("framereceived", lambda data: self.received.append(data))
 
@@ -182,13 +183,14 @@ def finals(events: list[dict[str, Any]], first_sample: int = 0) -> list[tuple[An
     )
 
 
-def check_same_events(server: LiveServer, wire: Wire) -> None:
+def check_same_events(server: LiveServer, wire: Wire, model: str = "main") -> None:
     """The page and an upload get the same events for the samples that the page sent."""
     rate = wire.asked[0]["audio"]["sample_rate"]
     assert finals(wire.of("event"))
     uploaded = []
     for first_sample, pcm in wire.stretches():
-        answer = httpx.post(f"{server.url}/v1/classify", files={"file": ("page.wav", float_wav(pcm, rate))})
+        file = ("page.wav", float_wav(pcm, rate))
+        answer = httpx.post(f"{server.url}/v1/classify?model={model}", files={"file": file})
         assert answer.status_code == 200
         uploaded += finals(answer.json()["events"], first_sample)
     assert sorted(uploaded) == finals(wire.of("event"))
@@ -200,6 +202,15 @@ def check_same_stream(server: LiveServer, wire: Wire) -> None:
         for data in wire.sent:
             ws.send(data)
         assert bare(until(ws, "summary")) == bare(wire.of("event"))
+
+
+def check_accessible(page: Page, what: str) -> None:
+    """axe finds nothing to mend, in either theme. The page was opened with `bypass_csp` and reduced motion."""
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        violations = Axe().run(page).response["violations"]
+        told = [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations]
+        assert told == [], f"{what}, {scheme}: {told}"
 
 
 def colours(page: Page, selector: str) -> int:

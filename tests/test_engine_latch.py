@@ -50,6 +50,14 @@ def test_latch_holds_through_a_short_silence() -> None:
     assert run([UP] * 10 + [DOWN] * 4 + [UP] * 10) == [(ONSET, 0, -1, 1)]
 
 
+def test_after_an_end_the_latch_rests_and_then_turns_on_where_the_evidence_stayed() -> None:
+    again = [UP] * 10 + [DOWN] * 6 + [UP] * 30
+    assert run(again)[2] == (ONSET, 16, -1, 17)
+    assert run(again, refractory_ms=200)[2] == (ONSET, 16, -1, 31)  # it ended in frame 10
+    assert len(run(again, refractory_ms=400)) == 2
+    assert run([UP] * 5, refractory_ms=400) == [(ONSET, 0, -1, 1)]  # before the first event there is no rest
+
+
 def test_latch_holds_between_the_thresholds() -> None:
     between = log_odds(0.5)
     assert run([UP] * 5 + [between] * 50) == [(ONSET, 0, -1, 1)]

@@ -22,7 +22,9 @@ from tests.toy import toy_model
 ROOT = Path(__file__).resolve().parents[1]
 TOY = toy_model()
 NOISY = low_high() + 0.02 * np.random.default_rng(5).standard_normal(len(low_high())).astype(np.float32)
-OWN = LatchSettings(on=(0.6123, 0.71), off=(0.3, 0.4), enabled=(True, False), min_on_ms=75.5, min_off_ms=30.0)
+OWN = LatchSettings(
+    on=(0.6123, 0.71), off=(0.3, 0.4), enabled=(True, False), min_on_ms=75.5, min_off_ms=30.0, refractory_ms=55.0
+)
 
 
 def state_bytes(pipeline: Pipeline) -> bytes:

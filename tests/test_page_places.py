@@ -9,8 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Open, colours, finals, listen, sounding, stopped
-from tests.live_server import LiveServer, live_server
+from tests.browser import Open, check_accessible, colours, finals, listen, sounding, stopped
+from tests.live_server import LiveServer, eventually, live_server
 from tests.virtual_mic import VirtualMic
 
 
@@ -105,7 +105,7 @@ def test_what_was_heard_is_found_again_played_corrected_and_taken_out(
     with live_server(
         model=toy_path, history=str(tmp_path / "history.sqlite"), clips="all", clips_dir=tmp_path / "clips"
     ) as server:
-        page = open_page(server)
+        page = open_page(server, bypass_csp=True, reduced_motion="reduce")
         listen(page)
         sounding(page, "low")
         sounding(page, "high")
@@ -129,6 +129,7 @@ def test_what_was_heard_is_found_again_played_corrected_and_taken_out(
         expect(rows.first).to_contain_text("really high")
         corrected = httpx.get(f"{server.url}/v1/history?corrected=true").json()["events"]
         assert [event["correction"]["label"] for event in corrected] == ["high"]
+        check_accessible(page, "then")
 
         with page.expect_download() as download:
             page.locator(".then .exports").get_by_role("button", name="CSV").click()
@@ -155,6 +156,17 @@ def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
         sounding(page, "low")
         sounding(page, "high")
         assert colours(page, "#live .samples canvas") > 1
+        page.get_by_role("button", name="low", exact=True).press("Enter")
+        page.get_by_label("low on from").press("ArrowLeft")
+        expect(page.locator("#tune-low .tuning-note")).to_have_text("")
+        (source,) = httpx.get(f"{server.url}/v1/sources").json()["sources"]
+        assert source["detect"]["thresholds"] == {"low": {"on": 0.69, "off": 0.4}}
+        page.get_by_label("listen for low").uncheck()
+        expect(page.locator('.lane[data-label="low"]')).to_have_attribute("data-off", "true")
+        page.get_by_label("listen for low").check()
+        page.get_by_role("button", name="The model’s own").click()
+        expect(page.locator('.lane[data-label="low"]')).to_have_attribute("data-off", "false")
+        eventually(lambda: httpx.get(f"{server.url}/v1/sources").json()["sources"][0]["detect"]["thresholds"] == {})
         assert playing.wait(20) == 0
         page.locator('.places a[href="#sources"]').click()
         card.get_by_label("Name of").fill("Stage right")

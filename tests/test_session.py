@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -45,10 +46,26 @@ class Clock:
 class Client:
     """One session and everything that it said."""
 
-    def __init__(self, model: Model, rate: int = RATE, *, start: bool = True, **fields: Any) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rate: int = RATE,
+        *,
+        start: bool = True,
+        compare: Model | None = None,
+        witnessing: Any = None,
+        **fields: Any,
+    ) -> None:
         self.clock = Clock()
         self.rate = rate
-        self.session = Session(model, LIMITS, monotonic=self.clock.monotonic, utc=self.clock.utc)
+        self.session = Session(
+            model,
+            LIMITS,
+            monotonic=self.clock.monotonic,
+            utc=self.clock.utc,
+            compare=compare,
+            witnessing=witnessing,
+        )
         self.told: list[Out] = self.session.ready()
         if start:
             audio = {"encoding": "pcm_s16le", "sample_rate": rate, "channels": 1}
@@ -302,6 +319,36 @@ def test_a_wrong_configure_changes_nothing_and_names_each_mistake(toy: Model) ->
     assert client.session.stream.hearing.pipeline.settings == default_settings(toy)
 
 
+def test_a_second_model_hears_the_same_samples_apart_and_as_it_would_alone(toy: Model) -> None:
+    other = replace(toy, name="other", on=(0.9, 0.6))
+    witnessed: list[int] = []
+    sound = pcm16(low_high())
+    told = {}
+    for which in ("main", "compare"):
+        client = Client(toy, start=False, compare=other, witnessing=lambda rate, live: witnessed.append(rate))
+        client.send("start", audio={"encoding": "pcm_s16le", "sample_rate": RATE}, model=which)
+        client.hear(sound)
+        client.send("stop")
+        assert client.session.apart == (which == "compare")
+        told[which] = client
+    assert told["compare"].of("started")[0]["model"]["name"] == "other"
+    assert told["compare"].of("started")[0]["effective"]["detect"]["thresholds"]["low"]["on"] == 0.9
+    assert witnessed == [RATE]  # of what is heard apart nothing is kept
+    for which, model in (("main", toy), ("compare", other)):
+        alone = Client(model)
+        alone.hear(sound)
+        alone.send("stop")
+        assert bare(told[which].of("event")) == bare(alone.of("event"))
+    assert bare(told["main"].of("event")) != bare(told["compare"].of("event"))
+
+
+def test_a_second_model_that_is_not_there_is_refused(toy: Model) -> None:
+    client = Client(toy, start=False)
+    client.send("start", audio={"encoding": "pcm_s16le", "sample_rate": RATE}, model="compare")
+    assert [error["code"] for error in client.of("error")] == ["unknown_model"]
+    assert client.session.closed is Close.BAD_MESSAGE
+
+
 def test_the_effective_configuration_is_told_with_its_defaults(toy: Model) -> None:
     client = Client(toy, detect={"labels": ["high"], "min_on_ms": 70})
     (started,) = client.of("started")
@@ -311,6 +358,7 @@ def test_the_effective_configuration_is_told_with_its_defaults(toy: Model) -> No
         "thresholds": {"high": {"on": 0.7, "off": 0.4}},
         "min_on_ms": 70,
         "min_off_ms": latch.min_off_ms,
+        "refractory_ms": 0,
     }
     assert started["effective"]["emit"] == {
         "scores_hz": 0,
@@ -470,12 +518,21 @@ def test_scores_are_the_evidence_of_all_labels(toy: Model) -> None:
     assert scores[-1]["top"][0][1] > 0.9
 
 
+def test_a_label_that_has_just_ended_rests_and_the_scores_say_so(toy: Model) -> None:
+    client = Client(toy, detect={"refractory_ms": 60_000}, emit={"scores_hz": 10, "explain": True})
+    client.hear(pcm16(np.concatenate([tone(200, 1), silence(1), tone(200, 1)])))
+    assert [(event["label"], event["phase"]) for event in client.of("event")] == [("low", "onset"), ("low", "offset")]
+    (held,) = client.of("scores")[-1]["suppressed"]
+    assert (held["label"], held["why"]) == ("low", "refractory")
+    assert held["score"] > 0.9
+
+
 def test_scores_are_explained_when_asked_for(toy: Model) -> None:
     detect = {"labels": ["high"], "thresholds": {"high": {"on": 0.95, "off": 0.001}}}
     client = Client(toy, detect=detect, emit={"scores_hz": 10, "explain": True})
     client.hear(pcm16(tone(200, 1)))
     assert client.of("scores")[-1]["suppressed"] == [
-        {"label": "low", "score": client.of("scores")[-1]["top"][0][1], "why": "not_detected"}
+        {"label": "low", "score": client.of("scores")[-1]["top"][0][1], "why": "muted"}
     ]
     client.send("configure", detect={"labels": ["low", "high"], "thresholds": {"low": {"on": 0.99999, "off": 0.5}}})
     client.hear(pcm16(tone(200, 0.3)))

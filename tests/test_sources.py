@@ -261,6 +261,9 @@ def test_a_file_of_sources_in_a_place_that_cannot_be_written_is_told_at_the_star
         ({"channel": -1}, 400, "bad_message"),
         ({"channel": "left"}, 400, "bad_message"),
         ({"channel": True}, 400, "bad_message"),
+        ({"detect": {"labels": ["kazoo"]}}, 400, "unknown_label"),
+        ({"detect": {"thresholds": {"low": {"on": 0.3}}}}, 400, "bad_thresholds"),
+        ({"detect": {"thresholds": {"low": {"no": 0.3}}}}, 400, "bad_message"),
     ],
 )
 def test_a_source_that_cannot_be_is_refused(
@@ -314,6 +317,37 @@ def test_a_source_is_renamed_muted_and_heard_again_and_watchers_are_told(
         messages = until(late, "event", phase="onset")
     assert "gap" not in {message["type"] for message in messages}
     assert httpx.get(sources).json()["sources"][0]["name"] == "Stage left"
+
+
+def test_thresholds_of_a_source_change_while_it_is_heard_and_stay(
+    toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_portaudio(monkeypatch, "tone")
+    kept = tmp_path / "sources.json"
+    with live_server(model=toy_path, sources_file=kept) as server:
+        stage = f"{server.url}/v1/sources/stage"
+        httpx.post(f"{server.url}/v1/sources", json={"id": "stage", "detect": {"min_off_ms": 200}})
+        with watching(server) as ws:
+            (onset,) = [m for m in until(ws, "event", phase="onset") if m["type"] == "event"]
+            label = onset["label"]
+            answer = httpx.patch(stage, json={"detect": {"thresholds": {label: {"on": 0.999, "off": 0.99}}}})
+            assert answer.json()["detect"]["thresholds"] == {label: {"on": 0.999, "off": 0.99}}
+            told = until(ws, "configured")[-1]["detect"]
+            assert (told["thresholds"][label], told["min_off_ms"]) == ({"on": 0.999, "off": 0.99}, 200)
+            assert set(told["labels"]) == {"low", "high"}
+            other = {"low": "high", "high": "low"}[label]
+            httpx.patch(stage, json={"detect": {"labels": [other]}})
+            closing = until(ws, "configured")
+            assert [m["reason"] for m in closing if m["type"] == "event" and m["is_final"]] == ["reconfigure"]
+            assert closing[-1]["detect"]["labels"] == [other]
+        with watching(server) as late:  # it is told what holds, not what held at the start
+            detect = until(late, "started")[-1]["effective"]["detect"]
+            assert detect["labels"] == [other]
+            httpx.patch(stage, json={"detect": {"labels": None, "thresholds": {}, "min_off_ms": None}})
+            told = until(late, "configured")[-1]["detect"]
+            assert told == httpx.get(f"{server.url}/v1/info").json()["detect"]
+        httpx.patch(stage, json={"detect": {"min_on_ms": 70}})
+    assert [spec.detect.min_on_ms for spec in SourceFile(kept).read()] == [70]
 
 
 def test_a_source_goes_to_another_device_with_a_new_session(
@@ -388,7 +422,9 @@ def test_a_source_hears_the_channel_that_was_chosen(
         until(ws, "source", state="healthy")
 
 
-@pytest.mark.parametrize("patch", [{"id": "other"}, {"kind": "file"}, {"muted": "perhaps"}, {"device": ""}, []])
+@pytest.mark.parametrize(
+    "patch", [{"id": "other"}, {"kind": "file"}, {"muted": "perhaps"}, {"device": ""}, [], {"detect": {"of": 1}}]
+)
 def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
     sources: str, monkeypatch: pytest.MonkeyPatch, patch: Any
 ) -> None:

@@ -14,7 +14,7 @@ import * as microphone from './microphone.js'
 import { Past, dayAfter } from './past.js'
 import { Player } from './player.js'
 import * as service from './service.js'
-import { INITIAL, detectOf, isListening, reduce, rulesOf } from './state.js'
+import { INITIAL, detectOf, isListening, reduce, rulesOf, sourceDetectOf } from './state.js'
 import * as announcer from './views/announcer.js'
 import { pace } from './views/canvas.js'
 import * as controls from './views/controls.js'
@@ -36,11 +36,14 @@ import * as stage from './views/stage.js'
 import * as status from './views/status.js'
 import * as then from './views/then.js'
 import * as timeline from './views/timeline.js'
+import * as title from './views/title.js'
+import * as versus from './views/versus.js'
 import * as wave from './views/wave.js'
 
 const WINDOW_S = 10 // what the pictures show
 const SPARE_S = 1 // that they remember beyond it
 const TICK_MS = 120 // how often figures change: faster cannot be read
+const UNSEEN_MS = 1000 // how often a page tells that nobody sees
 const FOLDS = 'spiccato.folded'
 const EXTENSIONS = { audacity: 'txt' }
 const PLACES = ['now', 'then', 'files', 'sources']
@@ -49,6 +52,7 @@ const $ = (selector) => document.querySelector(selector)
 let state = INITIAL
 let history = null // the frames of the session that is heard now
 let clock = null // where now stands on them
+let other = null // the frames of the second model's session
 let asked = false // is a picture due?
 let ticked = 0
 let shown = null // the state that the views show
@@ -60,6 +64,8 @@ function dispatch(message) {
   state = reduce(state, message)
   if (state === before) return
   if (state.session !== before.session && state.session?.shape) remember(state.session)
+  if (state.other?.session !== before.other?.session) other = state.other?.session?.shape ? historyOf(state.other.session) : null
+  if (state.comparing !== before.comparing) listening.compare()
   if (state.wishes !== before.wishes) wish()
   if (state.file !== before.file) player.load(files.files.get(state.file))
   draw()
@@ -67,25 +73,53 @@ function dispatch(message) {
 
 function onFrames(buffer) {
   if (!history) return
+  feed(history, buffer)
+  clock.feed(history.written, performance.now())
+  draw()
+}
+
+function onOther(buffer) {
+  if (other) feed(other, buffer)
+}
+
+function feed(into, buffer) {
   try {
-    history.feed(decode(buffer, state.session.shape))
-    clock.feed(history.written, performance.now())
+    into.feed(decode(buffer, into.shape))
   } catch (error) {
     if (!(error instanceof FrameError)) throw error
     dispatch({ type: 'notice', text: error.message })
   }
-  draw()
 }
 
-function remember({ rateHz, samplesPerFrame, shape }) {
+function remember(session) {
+  history = historyOf(session)
+  clock = new Clock(history.framesPerSecond)
+}
+
+function historyOf({ rateHz, samplesPerFrame, shape }) {
   const framesPerSecond = rateHz / samplesPerFrame
   const frames = Math.round((WINDOW_S + SPARE_S) * framesPerSecond)
-  history = new History({ frames, shape, samplesPerFrame, framesPerSecond })
-  clock = new Clock(framesPerSecond)
+  return new History({ frames, shape, samplesPerFrame, framesPerSecond })
 }
 
-/** A picture at the next chance; further ones as long as something moves. */
+/** What is drawn: the frames before `head`; of the second model those of the same moments. */
+function sceneAt(head, ticking) {
+  const window = (frames) => (frames ? WINDOW_S * frames.framesPerSecond : 1)
+  const beside = history && other && {
+    history: other,
+    head: other.headAt(history.sampleAt(head)),
+    frames: window(other),
+    ticking,
+  } // prettier-ignore
+  return { history, head, frames: window(history), ticking, beside }
+}
+
+/** A picture at the next chance; further ones as long as something moves. Where nobody sees the page, what is told without. */
 function draw() {
+  if (document.hidden && performance.now() - ticked >= UNSEEN_MS) {
+    ticked = performance.now()
+    tell()
+  }
   if (asked) return
   asked = true
   requestAnimationFrame((now) => {
@@ -93,12 +127,9 @@ function draw() {
     const head = clock ? clock.read(now, interval() > 0) : 0
     const ticking = now - ticked >= TICK_MS
     if (ticking) ticked = now
-    if (shown !== state || ticking) {
-      for (const view of views) view.update?.(state, history)
-      shown = state
-    }
+    if (shown !== state || ticking) tell()
     if (ticking || now - drawnAt >= interval()) {
-      const scene = { history, head, frames: history ? WINDOW_S * history.framesPerSecond : 1, ticking }
+      const scene = sceneAt(head, ticking)
       for (const view of views) view.draw?.(scene)
       drawnAt = now
     }
@@ -107,12 +138,18 @@ function draw() {
   })
 }
 
+function tell() {
+  for (const view of views) view.update?.(state, history)
+  shown = state
+}
+
 let wishes = null // timer: a slider moves often
 
 function wish() {
   clearTimeout(wishes)
   wishes = setTimeout(() => {
     if (state.link.phase !== 'live' || !state.session || Object.keys(state.wishes).length === 0) return
+    if (state.input === 'server') return following.decide(sourceDetectOf(state))
     const id = `c${Date.now()}`
     dispatch({ type: 'asked', id })
     listening.configure(id, detectOf(state))
@@ -215,7 +252,13 @@ const pastView = then.mount($('.then'), {
     if (blob) download(blob, `spiccato-${state.then.day}.${EXTENSIONS[format] ?? format}`, blob.type)
   },
 })
-const listening = new Listening({ dispatch, onFrames, detect: () => detectOf(state) })
+const listening = new Listening({
+  dispatch,
+  onFrames,
+  onOther,
+  detect: () => detectOf(state),
+  comparing: () => state.comparing,
+})
 const following = new Following({ dispatch, onFrames })
 const files = new Files({ dispatch, onSound: () => opened.paint() })
 const opened = timeline.mount($('#timeline'), {
@@ -239,6 +282,7 @@ const views = [
   }),
   stage.mount($('#stage')),
   announcer.mount($('#announcer')),
+  title.mount(document),
   heldback.mount($('.heldback')),
   meter.mount($('.meter'), { onClearClips: () => dispatch({ type: 'clear_clips' }) }),
   folds.mount($('#live'), { onFold }),
@@ -254,6 +298,7 @@ const views = [
     onDetect: (label, detected) => dispatch({ type: 'wish', label, detected }),
     again: draw,
   }),
+  versus.mount($('.versus'), { onCompare: (on) => dispatch({ type: 'comparing', on }) }),
   marks.mount($('.marks')),
   shelf.mount($('.shelf'), { onFiles, onOpen, onRemove: (id) => files.remove(id) }),
   opened,

@@ -7,10 +7,10 @@ const VERSION = 1
 const DISCONTINUITY = 1
 
 export class Backlog {
-  /** limit: samples that are kept; older ones are given up. */
-  constructor(limit) {
+  /** limit: samples that are kept; older ones are given up. next: index of the next sample. */
+  constructor(limit, next = 0) {
     this.limit = limit
-    this.next = 0 // index of the next sample
+    this.next = next
     this.kept = 0 // samples in the chunks
     this.chunks = [] // {first, end, message}, oldest first
     this.sent = 0 // chunks before this place were sent over this connection

@@ -70,6 +70,18 @@ export class Following {
     })
   }
 
+  /** Change what the source that is followed detects. Watchers are told once the engine uses it. */
+  async decide(detect) {
+    this.dispatch({ type: 'asked', id: this.id })
+    try {
+      await service.changeSource(this.id, { detect })
+      this.dispatch({ type: 'asked', id: null })
+    } catch (error) {
+      if (!(error instanceof service.ServiceError)) throw error
+      this.dispatch({ type: 'configure_failed', errors: [error] })
+    }
+  }
+
   remove(id) {
     return this.#attempt(async () => {
       if (id === this.id) this.#unfollow()

@@ -28,6 +28,7 @@ export function layout(frame) {
     linear,
     bytes,
     layers: frame.layers ?? [spikes],
+    fine: frame.fine ?? 0,
     linearHz: frame.linear_hz ?? 0,
     every: frame.every,
     evidenceScale: frame.evidence_scale,

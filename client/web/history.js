@@ -26,6 +26,16 @@ export class History {
     this.endSample = 0 // the sample after the newest frame's first one's share
   }
 
+  /** The sample at the right edge of a picture whose head is the frame `head`, with its fraction. */
+  sampleAt(head) {
+    return this.endSample - (this.written - head) * this.samplesPerFrame
+  }
+
+  /** The frame, with its fraction, that stands where `sample` does. */
+  headAt(sample) {
+    return this.written - (this.endSample - sample) / this.samplesPerFrame
+  }
+
   /** Append decoded frames. Frames that were lost before them become blank ones, so that time stays true. */
   feed({ firstSample, count, rows }) {
     const missing = this.written === 0 ? 0 : Math.round((firstSample - this.endSample) / this.samplesPerFrame)

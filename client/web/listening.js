@@ -6,6 +6,7 @@
 
 import * as access from './access.js'
 import { Backlog } from './backlog.js'
+import { Second } from './second.js'
 import { Link, address } from './socket.js'
 import * as microphone from './microphone.js'
 
@@ -23,14 +24,17 @@ const KEPT_S = 30 // of sound that the server has not heard
 const SAMPLE_BYTES = 4
 
 export class Listening {
-  /** detect(): what to detect, as in `start`. */
-  constructor({ dispatch, onFrames, detect }) {
+  /** detect(): what to detect, as in `start`. comparing(): is a second model wanted? Its messages are `other`'s. */
+  constructor({ dispatch, onFrames, onOther, detect, comparing }) {
     this.dispatch = dispatch
     this.onFrames = onFrames
+    this.onOther = onOther
     this.detect = detect
+    this.comparing = comparing
     this.capture = null
     this.link = null
     this.backlog = null // of the session; null while there is none
+    this.second = null // the session of the model to compare, from the first one's start on
   }
 
   async start(deviceId) {
@@ -46,13 +50,14 @@ export class Listening {
       return
     }
     const { rateHz, name } = this.capture
+    this.audio = { encoding: 'pcm_f32le', sample_rate: rateHz, channels: 1, framing: 'framed' }
     this.link = new Link({
       url: address('v1/stream', document.baseURI),
       subprotocols: () => access.subprotocols('produce'),
       hello: () => ({
         type: 'start',
         protocol: 1,
-        audio: { encoding: 'pcm_f32le', sample_rate: rateHz, channels: 1, framing: 'framed' },
+        audio: this.audio,
         source: { name: 'browser', kind: 'browser' },
         detect: this.detect(),
         emit: EMIT,
@@ -70,6 +75,8 @@ export class Listening {
     this.capture = null
     await capture.stop() // gives its last samples first
     link.stop()
+    this.second?.stop()
+    this.second = null
     this.backlog = null
     this.dispatch({ type: 'microphone', phase: 'closed', problem })
   }
@@ -81,6 +88,22 @@ export class Listening {
   /** Change the detection of the session that runs. */
   configure(id, detect) {
     this.link?.send({ type: 'configure', id, detect })
+  }
+
+  /** Let the model to compare hear from here on what the first one hears, or no more; after the first one's start anew. */
+  compare() {
+    this.second?.stop()
+    this.second = null
+    this.dispatch({ type: 'other', message: null })
+    if (!this.backlog || !this.comparing()) return
+    this.second = new Second({
+      audio: this.audio,
+      from: this.backlog.next,
+      kept: this.backlog.limit,
+      sampleBytes: SAMPLE_BYTES,
+      tell: (message) => this.dispatch({ type: 'other', message }),
+      onFrames: this.onOther,
+    })
   }
 
   /** Devices came or went. */
@@ -111,6 +134,7 @@ export class Listening {
       case 'started':
         this.#drop()
         this.backlog = new Backlog(KEPT_S * this.capture.rateHz)
+        this.compare()
         this.capture.start() // not before, or the first words would be lost
         break
       case 'resumed':
@@ -134,6 +158,7 @@ export class Listening {
     if (backlog) {
       backlog.broken ||= broken
       unheard = backlog.add(samples, missing)
+      this.second?.hear(samples, missing, broken)
     } else unheard = samples.length + missing // no session to be part of
     this.#pump()
     this.#unheard(unheard)

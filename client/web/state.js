@@ -3,7 +3,7 @@
 //
 // Messages of the server keep their own `type` (docs/protocol.md). Those of the page itself: `info`, `access`, `place`, `input`,
 // `link`, `microphone`, `sources`, `files`, `file`, `file_open`, `file_removed`, `then`, `player`, `unheard`, `notice`, `dismiss`, `clear_events`, `clear_clips`, `order`,
-// `scale`, `neuron`, `fold`, `wish`, `asked`.
+// `scale`, `neuron`, `fold`, `wish`, `asked`, `comparing`, `other` (a message of the second model's session, or null: there is none).
 
 import { abandon, merge, sounding } from './eventlog.js'
 import { layout } from './frames.js'
@@ -37,9 +37,12 @@ export const INITIAL = {
   own: null, // the same, of the model
   wishes: {}, // label -> {on, off, detected}, each optional: what the reader wants otherwise than the model
   asked: null, // id of the `configure` that was not answered
-  model: null, // {id, labels: [{name, family}]}
+  model: null, // {id, sha256, labels: [{name, family}]}
   bandsHz: [], // centres of the spectrogram's bands
   formats: [], // that a file may have
+  second: null, // {id, labels} of the model to compare, where the service has one
+  comparing: false, // is it to hear the same sound?
+  other: null, // what is known of its session: a state like this one
   service: '', // its name and version
   access: { asked: false, problem: null }, // does the service ask for a token, and what of the last one
   link: { phase: 'idle', attempt: 0, retryAt: null, detail: null }, // idle connecting live stopping waiting failed
@@ -62,7 +65,7 @@ export const INITIAL = {
   player: { playing: false, positionMs: 0, problem: null },
   events: [],
   clips: 0, // level messages with clipped samples since the mark was last cleared
-  sourceState: null, // {state, detail} of the server's own microphone
+  sourceState: null, // {state, detail, muted} of the server's own microphone
   notice: null, // {text} worth a sentence
   ...SILENT_SESSION,
 }
@@ -73,6 +76,7 @@ const HANDLERS = {
     model: modelOf(info.model),
     bandsHz: info.bands_hz,
     formats: info.upload.formats,
+    second: info.compare ? modelOf(info.compare, state.second) : null,
     service: `Spiccato ${info.version}`,
     own: info.detect,
     detect: state.detect ?? info.detect,
@@ -80,13 +84,23 @@ const HANDLERS = {
   }),
   access: (state, { problem }) => ({ ...state, access: { asked: true, problem } }),
   input: (state, { input }) => ({ ...state, input, notice: null, wishes: {}, detect: state.own, asked: null }),
+  comparing: (state, { on }) => ({ ...state, comparing: on }),
+  other: (state, { message }) => ({
+    ...state,
+    other: message && reduce(state.other ?? { ...INITIAL, model: state.second }, message),
+  }),
   order: (state, { order }) => ({ ...state, order }),
   scale: (state, { scale }) => ({ ...state, scale }),
   neuron: (state, { neuron }) => ({ ...state, neuron }),
   fold: (state, { name, names }) => ({ ...state, folded: names ?? toggled(state.folded, name) }),
-  wish: (state, { label, ...wish }) => ({ ...state, wishes: wished(state.wishes, label, wish) }),
+  wish: (state, { type, label, ...wish }) => ({ ...state, wishes: wished(state.wishes, label, wish) }),
   asked: (state, { id }) => ({ ...state, asked: id }),
-  configured: (state, { id, detect }) => ({ ...state, detect, asked: id === state.asked ? null : state.asked }),
+  configured: (state, { id, detect }) => ({
+    ...state,
+    detect: { ...detect, thresholds: { ...state.detect?.thresholds, ...detect.thresholds } }, // of what is off: the last ones
+    asked: id === state.asked ? null : state.asked,
+    wishes: state.input === 'server' ? unmet(state.wishes, detect) : state.wishes, // a source has other listeners too
+  }),
   configure_failed: (state, { errors }) => ({
     ...state,
     asked: null,
@@ -138,7 +152,7 @@ const HANDLERS = {
     health: { ...state.health, gaps: state.health.gaps + 1 },
     gaps: [...state.gaps, { from_sample, samples, where, reason }].slice(-GAPS),
   }),
-  source: (state, { state: name, detail }) => ({ ...state, sourceState: { state: name, detail } }),
+  source: (state, { state: name, detail, muted }) => ({ ...state, sourceState: { state: name, detail, muted } }),
   warning: (state, { message }) => ({ ...state, notice: { text: message } }),
   error: (state, { message }) => ({ ...state, notice: { text: message } }),
   draining: (state) => ({ ...state, notice: { text: 'The server is about to stop.' } }),
@@ -167,9 +181,10 @@ function filed(state, { type, id, ...change }) {
 }
 
 /** The model as the views need it; the very same object where nothing has changed, so that no lane is built anew. */
-function modelOf({ name, version, labels, families }, before = null) {
+function modelOf({ name, version, sha256, labels, families }, before = null) {
   const model = {
     id: `${name} ${version}`,
+    sha256,
     labels: labels.map((label, i) => ({ name: label, family: families[i] })),
   }
   return JSON.stringify(model) === JSON.stringify(before) ? before : model
@@ -206,6 +221,26 @@ export function detectOf(state) {
     labels: detected,
     thresholds: Object.fromEntries(detected.map((label) => [label, rulesOf(state, label).wanted.rules])),
   }
+}
+
+/** The same for `PATCH /v1/sources`, where what is left out is the model's. */
+export function sourceDetectOf(state) {
+  const rules = state.model.labels.map(({ name }) => [name, rulesOf(state, name).wanted])
+  const detected = rules.filter(([, wanted]) => wanted.detected).map(([name]) => name)
+  return {
+    labels: detected.length === rules.length ? null : detected,
+    thresholds: Object.fromEntries(rules.filter(([, wanted]) => !wanted.own).map(([name, wanted]) => [name, wanted.rules])),
+  }
+}
+
+/** The wishes that the engine does not fulfil. */
+function unmet(wishes, { labels, thresholds }) {
+  const open = Object.entries(wishes).filter(([label, { on, off, detected }]) => {
+    const told = thresholds[label]
+    if (detected !== undefined && detected !== labels.includes(label)) return true
+    return told && ((on !== undefined && on !== told.on) || (off !== undefined && off !== told.off))
+  })
+  return Object.fromEntries(open)
 }
 
 function wished(wishes, label, wish) {

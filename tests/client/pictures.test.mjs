@@ -68,6 +68,20 @@ test('a click on the raster picks the neuron that is drawn there', () => {
   assert.equal(neuronAt(1, places), 727)
 })
 
+test('the fibres of a second look stand in a row of their own, between the cochlea and the layers', () => {
+  const places = arrange([500, 256, 24], 180)
+  assert.deepEqual(
+    places.map(({ name, first, count }) => [name, first, count]),
+    [
+      ['cochlea', 0, 320],
+      ['fine', 320, 180],
+      ['layer 1', 500, 256],
+      ['outputs', 756, 24],
+    ],
+  )
+  assert.equal(neuronAt(places[1].top + 1e-9, places), 499)
+})
+
 test('a neuron is told with where it is, what it hears best and what it works on', () => {
   const neuron = {
     layer: 1,

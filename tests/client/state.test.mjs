@@ -12,6 +12,7 @@ import {
   reduce,
   rulesOf,
   soundingNow,
+  sourceDetectOf,
 } from '../../client/web/state.js'
 
 const MODEL = { name: 'toy', version: '0.0.1', sha256: '', labels: ['low', 'high'], families: ['a', 'b'] }
@@ -281,4 +282,39 @@ test('a microphone that failed is closed with a sentence', () => {
   const state = after({ type: 'microphone', phase: 'asking' }, { type: 'microphone', phase: 'closed', problem: 'No.' })
   assert.equal(state.microphone.problem, 'No.')
   assert.equal(state.microphone.type, undefined)
+})
+
+test('of a source, wishes that the engine fulfils are wishes no more, and thresholds of what is off are kept', () => {
+  const told = (labels, on) => ({
+    type: 'configured',
+    id: null,
+    detect: { labels, thresholds: Object.fromEntries(labels.map((label) => [label, { on, off: 0.4 }])) },
+  })
+  let state = after({ type: 'info', info: INFO }, { type: 'input', input: 'server' }, STARTED)
+  state = reduce(state, { type: 'wish', label: 'low', on: 0.9, off: 0.4 })
+  assert.deepEqual(sourceDetectOf(state), { labels: null, thresholds: { low: { on: 0.9, off: 0.4 } } })
+  state = reduce(state, told(['low', 'high'], 0.8))
+  assert.deepEqual(state.wishes, { low: { on: 0.9, off: 0.4 } })
+  state = reduce(state, told(['low'], 0.9))
+  assert.deepEqual(state.wishes, {})
+  assert.equal(rulesOf(state, 'high').engine, false)
+  assert.equal(rulesOf(state, 'high').wanted.rules.on, 0.8)
+  state = reduce(state, { type: 'wish', label: 'low', detected: false })
+  state = reduce(state, { type: 'wish', label: 'high', detected: true })
+  assert.deepEqual(sourceDetectOf(state).labels, ['high'])
+})
+
+test('what a second model says changes its own state and nothing of the first', () => {
+  const info = { ...INFO, compare: { ...MODEL, name: 'other' } }
+  const before = after({ type: 'info', info }, { type: 'comparing', on: true }, { type: 'link', phase: 'live' }, STARTED, ONSET)
+  assert.equal(before.second.id, 'other 0.0.1')
+  const theirs = { ...STARTED, session: 's_2', model: info.compare }
+  const state = [{ type: 'link', phase: 'live' }, theirs, { ...ONSET, session: 's_2', label: 'high' }]
+    .map((message) => ({ type: 'other', message }))
+    .reduce(reduce, before)
+  assert.deepEqual(labels(state), ['low'])
+  assert.deepEqual(labels(state.other), ['high'])
+  assert.equal(state.other.model.id, 'other 0.0.1')
+  assert.equal({ ...state, other: before.other }.session, before.session)
+  assert.equal(reduce(state, { type: 'other', message: null }).other, null)
 })

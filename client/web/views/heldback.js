@@ -10,8 +10,8 @@ const SHOWN = 3
 export function candidates(state) {
   return state.suppressed.slice(0, SHOWN).map(({ label, score, why }) => {
     const { rules } = rulesOf(state, label).wanted
-    const reason = why === 'not_detected' ? 'not listened for' : `below its ${percent(rules.on)}`
-    return { label, family: familyOf(state, label), text: `${percent(score)}, ${reason}` }
+    const reasons = { muted: 'muted', refractory: 'it has just ended', below_threshold: `below its ${percent(rules.on)}` }
+    return { label, family: familyOf(state, label), text: `${percent(score)}, ${reasons[why]}` }
   })
 }
 

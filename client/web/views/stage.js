@@ -13,6 +13,7 @@ export function quiet(state) {
     return 'Waiting for your leave to use the microphone …'
   if (!isListening(state)) return 'Press Listen and play something.'
   if (phase === 'waiting' || phase === 'connecting') return 'No connection: nothing is heard.'
+  if (state.sourceState?.muted) return 'Muted: silence is heard in place of the sound.'
   if (!state.level) return 'Waiting for sound …'
   if (state.level.silentMs > MUTED_MS) return 'Digital silence: is the microphone muted?'
   return 'Listening.'

@@ -8,6 +8,7 @@ import { Reel } from './reel.js'
 
 const LEAST = -4.5 // log-odds at the foot: 1 : 90
 const MOST = 5 // at the top: 150 : 1
+const RIDGE = 0.16 // share that the marks of a difference take, at the top
 const BAR = 0.2 // share of the height that the event bars take, at the foot
 
 /** Share of the height for evidence, 0 to 1. */
@@ -21,11 +22,13 @@ export class Strip {
     this.history = null
     this.events = [] // of this session and label
     this.rules = null // {on, off: scores} or null where the label is not asked for
+    this.split = null // [{from, to}] in samples: where another model says something else
     this.reel = new Reel((context, x, k) => this.#column(context, x, k))
     this.plot = new Plot(canvas, again, this.#show.bind(this), () => {
       this.ink = {
         ground: colour(canvas, '--ground'),
         line: colour(canvas, '--threshold'),
+        apart: colour(canvas, '--bad'),
         tone: colour(canvas, '--tone'),
       }
       this.reel.rows = canvas.height
@@ -33,13 +36,15 @@ export class Strip {
     })
   }
 
-  draw(scene, events, rules) {
+  draw(scene, events, rules, split = null) {
     this.history = scene.history
     this.events = events
     this.rules = rules
-    this.version = rules === this.ruled && events === this.told ? this.version : {}
+    this.split = split
+    this.version = rules === this.ruled && events === this.told && split === this.parted ? this.version : {}
     this.ruled = rules
     this.told = events
+    this.parted = split
     this.plot.update(scene, this.version)
   }
 
@@ -47,7 +52,7 @@ export class Strip {
     const { history, ink } = this
     const rows = this.reel.rows
     context.clearRect(x, 0, 1, rows)
-    if (!history.heard[k % history.capacity]) return
+    if (this.index < 0 || !history.heard[k % history.capacity]) return
     const high = rows * heightOf(history.evidence[(k % history.capacity) * history.shape.labels + this.index])
     if (high < 1) return
     context.fillStyle = ink.tone
@@ -66,6 +71,7 @@ export class Strip {
       for (const event of this.events) this.#bar(context, width, height, event, history, head, frames)
       this.reel.show(context, history, head, frames, width, height)
     }
+    if (history && this.split) this.#apart(context, width, height, history, head, frames)
     if (!this.rules) return
     const dash = Math.round(4 * devicePixelRatio)
     const thick = Math.max(1, Math.round(devicePixelRatio))
@@ -76,6 +82,18 @@ export class Strip {
     ]) {
       const y = Math.round(height * (1 - heightOf(logOdds(score))))
       for (let x = width; x > 0; x -= gap * dash) context.fillRect(x - dash, y, dash, thick)
+    }
+  }
+
+  /** Where two models differ: a hatched ridge at the top, between the two strips. */
+  #apart(context, width, height, history, head, frames) {
+    const step = width / frames
+    const ridge = Math.max(2, Math.round(height * RIDGE))
+    context.fillStyle = this.ink.apart
+    for (const { from, to } of this.split) {
+      const left = Math.max(0, width - (head - history.headAt(from)) * step)
+      const right = Math.min(width, width - (head - history.headAt(to)) * step)
+      for (let x = left; x < right; x += 2 * ridge) context.fillRect(x, 0, Math.min(ridge, right - x), ridge)
     }
   }
 

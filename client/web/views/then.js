@@ -53,7 +53,10 @@ export function mount(root, { onLook, onMore, onOpen, onCorrect, onExport, onSte
     glance.replaceChildren()
     if (!told) return
     const head = document.createElement('tr')
-    head.append(document.createElement('th'))
+    const corner = document.createElement('th')
+    corner.scope = 'col'
+    corner.textContent = 'hour'
+    head.append(corner)
     const hours = told.buckets.map(({ start }) => Number(start.slice(11, 13)))
     for (const one of hours) {
       const cell = document.createElement('th')

@@ -4,7 +4,6 @@
 import { percent, words } from '../format.js'
 
 const STEP = 0.01
-const FIXED = 'The server’s own sources take their thresholds from its settings.'
 
 /** The other threshold, moved out of the way: on lies above off. changed: `on` or `off`. */
 export function apart(rules, changed) {
@@ -59,11 +58,8 @@ export function tuning(label, { onRules, onDetect }) {
 
   return {
     root,
-    /**
-     * rules: wanted; detected: is it asked for; own: no rule of the reader's; pending: the engine has not answered;
-     * fixed: they are not the reader's to change.
-     */
-    update({ rules, detected, own, pending, fixed }) {
+    /** rules: wanted; detected: is it asked for; own: no rule of the reader's; pending: the engine has not answered. */
+    update({ rules, detected, own, pending }) {
       for (const [field, score] of [
         [on, rules.on],
         [off, rules.off],
@@ -71,10 +67,9 @@ export function tuning(label, { onRules, onDetect }) {
         if (Number(field.input.value) !== score) field.input.value = score
         put(field.figure, percent(score))
       }
-      for (const input of [on.input, off.input, detect]) input.disabled = fixed
       detect.checked = detected
-      back.disabled = own || fixed
-      put(note, fixed ? FIXED : pending ? 'asking the engine …' : '')
+      back.disabled = own
+      put(note, pending ? 'asking the engine …' : '')
     },
   }
 }
