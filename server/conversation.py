@@ -8,8 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
+from server import chorus
 from server import commands as c
 from server.errors import Close
 from server.inbox import Inbox, Item, nothing
@@ -18,6 +20,8 @@ from server.meter import Meter
 from server.outbox import TELEMETRY, Outbox, Told, encoded
 from server.session import Out, Session
 from server.settings import Settings
+from server.stream import HEAVY
+from server.unison import Seat, Spoken
 
 TICK_S = 0.25  # how often time passes for a session: heartbeats, stalls, idling
 ITEMS, ITEM_BYTES = 8, 65_536  # of one session in a batch: who sends faster than real time waits for the others
@@ -46,10 +50,9 @@ class Heard:
     told: list[Told] = field(default_factory=list)
 
     def said(self, outs: list[Out]) -> None:
-        """In a thread."""
+        """In any thread."""
         if outs:
             self.outs, self.told = outs, encoded(outs)
-        self.conversation.meter.told(outs, self.conversation.session.stream)
 
 
 class Conversation:
@@ -69,11 +72,14 @@ class Conversation:
         self.outbox = Outbox(session.id)
         self.connection: Connected | None = None
         self.start: c.Start | None = None  # once it was accepted
+        self.alone = False  # its stream is heard by itself
         self._gone_at = 0.0  # when the connection was lost
         self._settings = settings
         self._lane = lane
         self._tell = tell  # is given the source's name and each message that is no telemetry
         self._at_work = False  # in the lane
+        self._seat: Seat | None = None  # where usual chunks come in
+        self._last_seat: Seat | None = None
         self._tick_due = False
         self._ended = asyncio.Event()
         self._fault: Exception | None = None
@@ -108,35 +114,43 @@ class Conversation:
         self.inbox.samples_of = None
 
     @property
-    def bytes(self) -> int:
+    def held_bytes(self) -> int:
         """Of what waits and what is kept, about."""
         return self.outbox.bytes + self.inbox.audio_bytes
+
+    def came(self, message: str | bytes, arrived: float) -> bool:
+        """A message of the client. False where it has to wait, as `Inbox.offer`."""
+        seat = self._seat
+        return (seat is not None and self._lane.take(seat, message, arrived)) or self.inbox.offer(message, arrived)
 
     # --- its turn in the lane ---
 
     def _wake(self) -> None:
-        """There may be something to do."""
-        if self._at_work or self.session.closed is not None:
-            return
-        if self.inbox.closed is None and (not self.inbox.waits or self.outbox.full):
-            return  # a slow reader is heard no further
-        self._at_work = True
-        self._lane.want(self)
+        """There may be something to do: `next` looks."""
+        if not self._at_work:
+            self._at_work = True
+            self._stand_up()
+            self._lane.want(self)
 
-    @property
-    def alone(self) -> bool:
-        """Its stream is heard by itself."""
-        return self.session.stream is not None and self.session.pooled is None
+    def next(self) -> Heard | None:
+        """What is to be heard now. None, and it has left the lane or stands in it again, where nothing is.
 
-    def next(self) -> Heard:
-        """What is to be heard now."""
-        items: list[tuple[Item, float]] = []
-        size = 0
+        A slow reader is heard no further.
+        """
+        inbox = self.inbox
+        if self.session.closed is not None or (inbox.closed is None and (not inbox.waits or self.outbox.full)):
+            self._leave_lane()
+            return None
+        self._catch_up()
+        if self._sit_down():
+            self._leave_lane()
+            return None
+        if self._last_seat is not None and self._lane.waiting(self._last_seat):
+            self._lane.want(self)  # after the chunks that went there
+            return None
         most = 1 if self.start is None else ITEMS  # `start` says whether it is heard alone
-        while len(items) < most and size < ITEM_BYTES and (item := self.inbox.take()) is not None:
-            items.append(item)
-            size += len(item[0]) if isinstance(item[0], bytes) else 0
-        if not items and (reason := self.inbox.closed) is not None:
+        items = inbox.take_some(most, ITEM_BYTES)
+        if not items and (reason := inbox.closed) is not None:
             items.append((lambda session: session.end(reason), 0.0))
         return Heard(self, items)
 
@@ -146,26 +160,91 @@ class Conversation:
             self._done(heard)
         except Exception as error:
             self._fault = error
-            self._ended.set()
+            self._end()
 
     def _done(self, heard: Heard) -> None:
-        now = time.monotonic()
-        for item, arrived in heard.items:
-            if isinstance(item, bytes):
-                self.meter.latency.observe(now - arrived)
         if self._ended.is_set():  # given up meanwhile
             return
-        self._at_work = False
-        self._say(heard.outs, heard.told)
+        if heard.outs:
+            self._say(heard.outs, heard.told)
+        self.meter.heard(self.session.stream)
         self.outbox.acknowledged(self.session.acknowledged)
+        self.alone = self.session.stream is not None and self.session.pooled is None
         if self.start is None:
             self._follow_start()
-        if self._tick_due:
-            self._pass_time(now)
+        self._leave_lane()
         if self.session.closed is not None:
-            self._ended.set()
-        else:
+            self._end()
+        elif not self._sit_down() and (self.inbox.waits or self.inbox.closed is not None):
             self._wake()
+
+    def _leave_lane(self) -> None:
+        self._at_work = False
+        if self._tick_due:
+            self._pass_time()
+
+    # --- usual chunks, which need no turn of their own ---
+
+    def _sit_down(self) -> bool:
+        """The next chunks may be usual ones, if nothing else waits: what waits of them goes first."""
+        stream, inbox = self.session.stream, self.inbox
+        if self.start is None or stream is None or not stream.usual or self.session.closed is not None:
+            return False
+        if self.outbox.full:
+            return False
+        assert stream.hearing.slot is not None
+        if self._seat is not None:
+            return True
+        seat = Seat(
+            self,
+            stream.hearing.slot,
+            framed=stream.framed,
+            chunk_bytes=min(HEAVY, self._settings.max_chunk_bytes),
+            limit_bytes=min(ITEM_BYTES, inbox.limit_bytes // 4),
+        )
+        seat.clock = stream.hearing.sample
+        self._last_seat = seat
+        inbox.pass_on(partial(self._lane.take, seat))
+        if inbox.waits or inbox.closed is not None:
+            return False
+        self._seat = seat  # only now: what comes must not pass what waits
+        return True
+
+    def _stand_up(self) -> None:
+        self._seat = None
+
+    def in_turn(self, turn: int) -> bool:
+        """Usual chunks of it are in that batch."""
+        return self._last_seat is not None and self._last_seat.turn == turn
+
+    def _catch_up(self) -> None:
+        """The session hears of usual chunks after which there was nothing to say."""
+        seat, stream = self._last_seat, self.session.stream
+        if seat is None or stream is None:
+            return
+        if (clock := seat.clock - self._lane.waiting(seat) // 2) > stream.hearing.sample:
+            self._tell_all(self.session.came(clock, seat.arrived))
+
+    def heard(self, spoken: Spoken, fault: Exception | None) -> None:
+        """Usual chunks were heard, and there is something to say."""
+        try:
+            if not self._ended.is_set():
+                self._tell_all(chorus.said_after(self.session, spoken, fault))
+        except Exception as error:
+            self._fault = error
+            self._end()
+
+    def _tell_all(self, outs: list[Out]) -> None:
+        if outs:
+            self._say(outs, encoded(outs))
+        if self.session.closed is not None:
+            self._end()
+
+    def _end(self) -> None:
+        self._stand_up()
+        if self._last_seat is not None:
+            self._lane.drop(self._last_seat)
+        self._ended.set()
 
     def _follow_start(self) -> None:
         """Once the form of the audio is known, so is how much of it may wait, and what happens to more."""
@@ -182,28 +261,36 @@ class Conversation:
         if self._ended.is_set():
             return
         asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        if self._at_work:
-            self._tick_due = True
-        else:
-            self._pass_time(time.monotonic())
+        self._tick_due = True
+        self._lane.after(self._pass_time)
 
-    def _pass_time(self, now: float) -> None:
+    def _pass_time(self) -> None:
+        if self._at_work or not self._tick_due or self._ended.is_set():
+            return
         self._tick_due = False
+        now = time.monotonic()
         if self.connection is None:
             if now - self._gone_at >= self._settings.resume_s:
                 self.inbox.close("disconnect")
             return
-        waiting = self.inbox.audio_bytes
+        self._catch_up()
+        self.meter.heard(self.session.stream)
+        waiting = self.inbox.audio_bytes + (self._lane.waiting(self._seat) if self._seat is not None else 0)
         if self.session.idles(now, waiting):
             self.inbox.order(lambda session: session.tick(now, waiting))  # the end of a stream is for the lane
-        elif outs := self.session.tick(now, waiting):
-            self.meter.told(outs, self.session.stream)
-            self._say(outs, encoded(outs))
+            return
+        self._tell_all(self.session.tick(now, waiting))
+        if self.session.stream is not None and not self.session.stream.usual:
+            self._stand_up()
 
     def _say(self, outs: list[Out], told: list[Told]) -> None:
         if told:
             self.outbox.put(told)
-        if self.session.stream is not None and not self.session.apart:
-            for out in outs:
-                if isinstance(out, dict) and out["type"] not in TELEMETRY:
-                    self._tell(self.session.stream.start.source.name, out)
+            if self.outbox.full:
+                self._stand_up()
+        stream = self.session.stream
+        notable = [out for out in outs if isinstance(out, dict) and out["type"] not in TELEMETRY]
+        if notable and stream is not None:
+            self.meter.told(notable, stream)
+            for out in () if self.session.apart else notable:
+                self._tell(stream.start.source.name, out)

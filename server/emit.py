@@ -3,8 +3,9 @@
 Knows the stream's meters and the engine's trace; nothing of sequence numbers or sockets.
 """
 
+import math
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +15,16 @@ from engine.pipeline import TRACE_FRAMES
 from server.commands import Emit
 from server.frames import DB_CEIL, DB_FLOOR, EVIDENCE_SCALE, FrameLayout, layout, pack
 from server.hearing import BLOCK_FRAMES, Hearing
-from server.ingest import CLIP
-from server.level import LevelMeter, clipped
+from server.level import LevelMeter
 from server.picture import Picture
-from server.protocol import FrameInfo, Level, Scores, Suppressed
+from server.protocol import FrameInfo, Scores, Suppressed, level
 
 
 class Emitter:
     def __init__(self, hearing: Hearing, emit: Emit) -> None:
         self._hearing = hearing
         self._explain = emit.explain
-        self._meter = LevelMeter()
-        self._level_samples = hearing.rate_hz / emit.levels_hz if emit.levels_hz else None
+        self._meter = LevelMeter(hearing.rate_hz / emit.levels_hz if emit.levels_hz else math.inf, hearing.meter)
         self._scores_every = layout(hearing.model, emit.scores_hz).every if emit.scores_hz else None
         self._layout: FrameLayout | None = layout(hearing.model, emit.frames_hz) if emit.frames_hz else None
         self._told = 0  # engine frames of this stretch that were looked at
@@ -62,26 +61,14 @@ class Emitter:
         if self._picture is not None:
             self._picture.restart()
 
-    def chunk(self, samples: NDArray[np.float32]) -> list[Level]:
+    def chunk(self, samples: NDArray[np.float32]) -> list[dict[str, Any]]:
         """After each chunk, (n, channels): at most one level, of all that came since the last."""
-        if self._level_samples is None:
-            return []
         self._meter.feed(samples)
-        return self._level()
+        return [level(self._hearing.sample, *self._meter.read())] if self._meter.due else []
 
-    def measured(self, samples: NDArray[np.float32], power: float, peak: float) -> list[Level]:
-        """As `chunk`, of (n,) samples whose sum of squares and greatest amplitude are known."""
-        if self._level_samples is None:
-            return []
-        self._meter.add(len(samples), len(samples), power, peak, clipped(samples) if peak >= CLIP else 0)
-        return self._level()
-
-    def _level(self) -> list[Level]:
-        assert self._level_samples is not None
-        if self._meter.samples < self._level_samples:
-            return []
-        rms, peak, over = self._meter.read()
-        return [Level(sample=self._hearing.sample, rms_dbfs=rms, peak_dbfs=peak, clipped=over)]
+    def leave_pool(self) -> None:
+        """From now on the stream is heard by itself."""
+        self._meter.leave()
 
     def block(self) -> list[Scores | bytes]:
         """After each block that the engine heard: the newest scores if due, and all frames that are due."""

@@ -43,3 +43,11 @@ def unframed(data: bytes) -> tuple[Header, bytes]:
             "only flag 0x01 is known, and the fourth byte is 0",
         )
     return Header(chunk, first, bool(flags & DISCONTINUITY)), data[HEADER.size :]
+
+
+def following(data: bytes, first: int) -> bytes:
+    """The samples of a binary message whose header says nothing but that they begin at `first`; else nothing."""
+    if len(data) < HEADER.size:
+        return b""
+    magic, version, flags, reserved, _, index = HEADER.unpack_from(data)
+    return data[HEADER.size :] if (magic, version, flags, reserved, index) == (MAGIC, VERSION, 0, 0, first) else b""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from engine import events as engine_events
 from engine.latch import LatchSettings
 from engine.pipeline import TRACE_FRAMES, Pipeline
-from engine.pool import Pool
 from engine.stream import Memory
 from engine.weights import Model
+from server.choir import Choir
 from server.drift import Drift
 from server.ingest import Resampler
 from server.protocol import EventBody, SummaryBody
@@ -41,7 +41,7 @@ class Hearing:
         live: bool = True,
         captured: bool = False,  # a device takes the sound as it happens: the sample count has to keep step with time
         updates_hz: float = 0.0,  # of open events; 0: none
-        pool: Pool | None = None,  # where the stream is heard together with others, without a trace
+        pool: Choir | None = None,  # where the stream is heard together with others, without a trace
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
@@ -50,6 +50,7 @@ class Hearing:
         self._pool = pool
         self.slot = None if pool is None else _slot(pool, settings)  # in the pool; None: heard by itself
         self.pipeline = Pipeline(model, settings) if pool is None or self.slot is None else pool.pipeline(self.slot)
+        self.meter = None if pool is None or self.slot is None else pool.meters[self.slot : self.slot + 1]
         self.tally = Tally(rate_hz)
         self.sample = 0  # the clock: samples at the declared rate, lost ones counted
         self.lost = 0  # of these, lost in gaps
@@ -83,8 +84,14 @@ class Hearing:
         if self._anchor_s is None:
             self._anchor_s, self._anchor = self._utc() - samples / self.rate_hz, self.sample
         self.sample += samples
-        self._correct(arrived)
+        if self._drift is not None:
+            self._correct(self._drift.feed(self.sample, arrived))
         self._arrivals.append((self.sample, arrived))
+
+    @property
+    def anchored(self) -> bool:
+        """UTC is known for the samples that come."""
+        return self._anchor_s is not None
 
     def resampled(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:
         """For the pool: what the stream hears of `mono` there."""
@@ -108,10 +115,8 @@ class Hearing:
             self.pipeline = alone
             self.close()
 
-    def _correct(self, arrived: float) -> None:
-        if self._drift is None:
-            return
-        self._correction_s += self._drift.feed(self.sample, arrived)
+    def _correct(self, drift_s: float) -> None:
+        self._correction_s += drift_s
         if self._correction_s and not self._open and self._anchor_s is not None:
             self._anchor_s += self._correction_s
             self._correction_s = 0.0
@@ -279,7 +284,7 @@ class Hearing:
         return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _slot(pool: Pool, settings: LatchSettings | None) -> int | None:
+def _slot(pool: Choir, settings: LatchSettings | None) -> int | None:
     try:
         return pool.open(settings)
     except RuntimeError:  # all are taken

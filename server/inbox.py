@@ -70,15 +70,26 @@ class Inbox:
 
     def take(self) -> tuple[Item, float] | None:
         """The next item and its arrival, if there is one."""
-        if not self._items:
-            return None
-        item, arrived = self._items.popleft()
-        if isinstance(item, bytes):
-            self.audio_bytes -= len(item)
-        if self._refused:
-            self._refused = False
-            self.on_room()
-        return item, arrived
+        return taken[0] if (taken := self.take_some(1)) else None
+
+    def take_some(self, most: int, most_bytes: int = 1) -> list[tuple[Item, float]]:
+        """The next items and their arrivals, up to `most`, and of audio no more once there are `most_bytes`."""
+        taken: list[tuple[Item, float]] = []
+        waiting, size = self._items, 0
+        while waiting and len(taken) < most and size < most_bytes:
+            taken.append(one := waiting.popleft())
+            if isinstance(one[0], bytes):
+                size += len(one[0])
+                self.audio_bytes -= len(one[0])
+            if self._refused:
+                self._refused = False
+                self.on_room()
+        return taken
+
+    def pass_on(self, take: Callable[[Item, float], bool]) -> None:
+        """Give out what waits, until `take` does not want it."""
+        while self._items and take(*self._items[0]):
+            self.take()
 
     def _append(self, item: Item, arrived: float) -> None:
         self._items.append((item, arrived))

@@ -1,4 +1,4 @@
-"""How loud the sound is: level and peak in dBFS, clipped samples. Knows samples, not when to tell."""
+"""How loud the sound is: level and peak in dBFS, clipped samples. Knows samples, not who is told."""
 
 import math
 
@@ -7,53 +7,55 @@ from numpy.typing import NDArray
 
 from server.ingest import CLIP
 
+METER = np.dtype(
+    [
+        ("due", np.float64),  # samples of each channel after which it is told; inf: never
+        ("samples", np.int64),  # of each channel, since it was told
+        ("values", np.int64),  # of all channels
+        ("power", np.float64),  # sum of squares
+        ("peak", np.float64),
+        ("clipped", np.int64),
+    ]
+)
+Reading = tuple[float | None, float | None, int]  # RMS and peak in dBFS, clipped samples
+
 
 class LevelMeter:
     """Collects until `read`, which starts anew. Digital silence is None, never 0 dB."""
 
-    def __init__(self) -> None:
-        self.samples = 0  # of each channel, since the last read
-        self._values = 0  # of all channels
-        self._power = 0.0  # sum of squares
-        self._peak = 0.0
-        self._clipped = 0
+    def __init__(self, due: float, row: NDArray[np.void] | None = None) -> None:
+        """row: (1,) METER, where it is kept and somebody else (`unison.py`) may go on with it."""
+        self._row = np.zeros(1, METER) if row is None else row
+        self._row[:] = (due, 0, 0, 0.0, 0.0, 0)
+
+    def leave(self) -> None:
+        """Go on in a row of its own."""
+        self._row = self._row.copy()
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """samples: (n, channels) float32, full scale +-1."""
-        flat = samples.ravel()
-        peak = float(np.abs(flat).max())
-        power = float(np.add.reduce(flat * flat, dtype=np.float64))
-        self.add(len(samples), flat.size, power, peak, clipped(flat) if peak >= CLIP else 0)
+        flat, row = samples.ravel(), self._row[0]
+        sizes = np.abs(flat)
+        peak = float(sizes.max())
+        row["samples"] += len(samples)
+        row["values"] += flat.size
+        row["power"] += float(np.add.reduce(flat * flat, dtype=np.float64))
+        row["peak"] = max(row["peak"], peak)
+        row["clipped"] += int(np.count_nonzero(sizes >= CLIP)) if peak >= CLIP else 0
 
-    def add(self, samples: int, values: int, power: float, peak: float, clipped: int) -> None:
-        """What somebody else measured: samples of each channel, values of all, the sum of squares, the greatest."""
-        self.samples += samples
-        self._values += values
-        self._power += power
-        self._peak = max(self._peak, peak)
-        self._clipped += clipped
+    @property
+    def due(self) -> bool:
+        return bool(self._row["samples"][0] >= self._row["due"][0])
 
-    def read(self) -> tuple[float | None, float | None, int]:
-        """RMS in dBFS, peak in dBFS, clipped samples since the last read."""
-        mean = self._power / self._values if self._values else 0.0
-        answer = _decibels(math.sqrt(mean)), _decibels(self._peak), self._clipped
-        self.__init__()  # type: ignore[misc]
-        return answer
-
-
-def clipped(samples: NDArray[np.float32]) -> int:
-    return int(np.count_nonzero(np.abs(samples) >= CLIP))
+    def read(self) -> Reading:
+        """Since the last read."""
+        due, _, *measured = self._row[0].tolist()
+        self._row[:] = (due, 0, 0, 0.0, 0.0, 0)
+        return reading(*measured)
 
 
-def measured(samples: NDArray[np.float32], ends: NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """The sum of squares and the greatest amplitude of each piece of `samples`, (n,); piece i ends at ends[i].
-
-    No piece is empty.
-    """
-    begins = np.concatenate([[0], ends[:-1]])
-    power = np.add.reduceat(samples * samples, begins, dtype=np.float64)
-    peak = np.maximum.reduceat(np.abs(samples), begins)
-    return power.tolist(), peak.tolist()
+def reading(values: int, power: float, peak: float, clipped: int) -> Reading:
+    return _decibels(math.sqrt(power / values) if values else 0.0), _decibels(peak), clipped
 
 
 def _decibels(amplitude: float) -> float | None:

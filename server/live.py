@@ -113,14 +113,14 @@ class Connection:
                 return
         if self._other is not None:
             self._other.came(data)
-        elif self._waiting or not self._conversation.inbox.offer(data, arrived):
+        elif self._waiting or not self._conversation.came(data, arrived):
             self._waiting.append((data, arrived))
             self._let_in.clear()
             self._socket.hold(True)
 
     def let_in(self) -> None:
         waiting = self._waiting
-        while waiting and self._conversation.inbox.offer(*waiting[0]):
+        while waiting and self._conversation.came(*waiting[0]):
             waiting.popleft()
         if not waiting and not self._let_in.is_set():
             self._let_in.set()
@@ -159,12 +159,11 @@ class Connection:
         if not self._open or self._end.done():
             return
         outbox, socket = self._conversation.outbox, self._socket
-        while socket.takes:
-            data = outbox.take()
-            if data is None:
+        while takes := socket.takes:
+            if (data := outbox.take()) is None:
                 break
             socket.tell(data)
-        if socket.takes:
+        if takes:
             self._trust()
             if outbox.over:
                 self._finish(self._conversation.session.closed or Close.INTERNAL)

@@ -1,13 +1,16 @@
 """What one session did, in numbers, and what all of them did. Knows messages by type; nothing of Prometheus or HTTP.
 
-A meter belongs to one session, whose calls come one after the other, so nothing here is locked: counting a chunk
-costs about a microsecond. Totals are added up when somebody asks.
+A meter belongs to one session, or to all that are heard together; its calls come one after the other, so nothing here
+is locked. Totals are added up when somebody asks.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from server.stream import Stream
 
@@ -26,6 +29,11 @@ class Histogram:
         self.counts[bisect_left(self.edges, value)] += 1
         self.sum += value
 
+    def observe_all(self, values: NDArray[np.float64]) -> None:
+        counts = np.bincount(np.searchsorted(self.edges, values), minlength=len(self.counts))
+        self.counts = [before + more for before, more in zip(self.counts, counts.tolist(), strict=True)]
+        self.sum += float(values.sum())
+
     def add(self, other: "Histogram") -> None:
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.sum += other.sum
@@ -40,19 +48,18 @@ class Meter:
         self.dropped_s: Counter[str] = Counter(dict.fromkeys(WHERE, 0.0))  # type: ignore[arg-type]
         self.latency = Histogram()  # s, from the arrival of a chunk to what it said being given to the connection
 
-    def told(self, outs: Iterable[dict[str, Any] | bytes], stream: Stream | None) -> None:
-        """What a session said to one message; `stream` is its, once it has started."""
-        if stream is None:
-            return
-        rate_hz = stream.hearing.rate_hz
-        self.audio_s = stream.hearing.heard / rate_hz
-        for out in outs:
-            if isinstance(out, bytes):
-                continue
-            if out["type"] == "event":
-                self.events[out["phase"]] += 1
-            elif out["type"] == "gap":
-                self.dropped_s[out["where"]] += out["samples"] / rate_hz
+    def heard(self, stream: Stream | None) -> None:
+        """Of a session that has started."""
+        if stream is not None:
+            self.audio_s = stream.hearing.heard / stream.hearing.rate_hz
+
+    def told(self, messages: Iterable[dict[str, Any]], stream: Stream) -> None:
+        """What a session said; telemetry may be left out."""
+        for message in messages:
+            if message["type"] == "event":
+                self.events[message["phase"]] += 1
+            elif message["type"] == "gap":
+                self.dropped_s[message["where"]] += message["samples"] / stream.hearing.rate_hz
 
     def add(self, other: "Meter") -> None:
         self.audio_s += other.audio_s
@@ -68,6 +75,7 @@ class Meters:
     def __init__(self) -> None:
         self.opened = 0
         self._running: set[Meter] = set()
+        self.together = Meter()  # what cannot be told apart: sessions are heard together
         self._ended = Meter()
 
     def open(self) -> Meter:
@@ -82,6 +90,6 @@ class Meters:
 
     def total(self) -> Meter:
         total = Meter()
-        for meter in (self._ended, *tuple(self._running)):
+        for meter in (self._ended, self.together, *tuple(self._running)):
             total.add(meter)
         return total

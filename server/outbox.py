@@ -166,11 +166,11 @@ class Outbox:
 
     def _keep(self, told: Told) -> None:
         """Remember what was sent: telemetry as a number only."""
-        if told.kind is not None:
-            told = Told(told.first, told.last, None, None)
-        if told.data is None and self._sent and self._sent[-1].data is None:
+        if (told.kind is not None or told.data is None) and self._sent and self._sent[-1].data is None:
             self._sent[-1].last = told.last
             return
+        if told.kind is not None:
+            told = Told(told.first, told.last, None, None)
         told.at = self._monotonic()
         self._sent.append(told)
         self._sent_messages += told.data is not None

@@ -167,6 +167,19 @@ class Level(Out):
     clipped: int  # samples at full scale
 
 
+def level(sample: int, rms_dbfs: float | None, peak_dbfs: float | None, clipped: int) -> dict[str, Any]:
+    """A `Level`, dumped: ten a second of each session are too many to make models of."""
+    return {
+        "session": "",
+        "seq": 0,
+        "type": "level",
+        "sample": sample,
+        "rms_dbfs": rms_dbfs,
+        "peak_dbfs": peak_dbfs,
+        "clipped": clipped,
+    }
+
+
 class Heartbeat(Out):
     type: Literal["heartbeat"] = "heartbeat"
     sample: int  # all before it was heard: the client need not keep it

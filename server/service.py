@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from engine import weights
 from engine.warmup import warm
 from engine.weights import Model
+from server import unison
 from server.commands import WhichModel
 from server.detect import named, tuned
 from server.errors import Code, Refusal
@@ -41,6 +42,11 @@ def hub_of(settings: Settings) -> Hub:
     from server.shared_hub import SharedHub
 
     return SharedHub(settings.redis_url.get_secret_value())
+
+
+def _warm(model: Model) -> None:
+    warm(model)
+    unison.warm(model)
 
 
 class Service:
@@ -84,7 +90,7 @@ class Service:
         began = time.monotonic()
         try:
             for model in filter(None, (self.model, self.compared)):
-                await asyncio.get_running_loop().run_in_executor(self.pool, warm, model)
+                await asyncio.get_running_loop().run_in_executor(self.pool, _warm, model)
         except Exception as error:
             self.failed = error
             raise

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.events import Event
-from engine.pool import Pool
 from engine.weights import Model
 from server import commands as c
 from server import protocol as p
+from server.choir import Choir
 from server.detect import named
 from server.errors import Close, Code, Refusal
-from server.stream import Measured, Piece, Stream, Told, Waiting, model_info
+from server.stream import Piece, Stream, Told, Waiting, model_info
+from server.unison import Spoken
 from server.version import VERSION
 
 Out = dict[str, Any] | bytes
@@ -44,7 +45,7 @@ class Session:
         limits: p.Limits,
         *,
         session_id: str | None = None,
-        pool: Pool | None = None,  # where the stream may be heard together with others
+        pool: Choir | None = None,  # where the stream may be heard together with others
         resume: p.ResumeInfo | None = None,  # told in `started`; who keeps the session knows what it means
         monotonic: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
@@ -126,10 +127,24 @@ class Session:
             return self.fail(refusal), None
         return self._numbered(outs), piece
 
-    def finish(self, piece: Piece, events: list[Event], level: Measured | None) -> list[Out]:
+    def finish(self, piece: Piece, events: list[Event]) -> list[Out]:
         """What is said after it."""
         assert self.stream is not None
-        return self._numbered(self.stream.finish_piece(piece, events, level))
+        return self._numbered(self.stream.finish_piece(piece, events))
+
+    # --- usual chunks of such a stream (`unison.py`) ---
+
+    def came(self, clock: int, arrived: float) -> list[Out]:
+        """They came, and were heard, up to the sample `clock`."""
+        assert self.stream is not None
+        self._last_message = arrived
+        return self._numbered(self.stream.came(clock, arrived))
+
+    def heard(self, spoken: Spoken) -> list[Out]:
+        """What is said after them."""
+        assert self.stream is not None
+        self._last_message = spoken.chunks[-1][1]
+        return self._numbered(self.stream.heard_usual(spoken))
 
     def retire(self) -> None:
         """It has ended: the engine's memory is free."""
@@ -235,11 +250,11 @@ class Session:
         for out in outs:
             if isinstance(out, bytes):
                 numbered.append(out)
-            else:
-                out.session, out.seq = self.id, self._seq
-                self._seq += 1
-                message = p.dumped(out)
-                numbered.append(message)
-                if self._witness is not None:
-                    self._witness.told(message)
+                continue
+            message = out if isinstance(out, dict) else p.dumped(out)
+            message["session"], message["seq"] = self.id, self._seq
+            self._seq += 1
+            numbered.append(message)
+            if self._witness is not None:
+                self._witness.told(message)
         return numbered

@@ -40,7 +40,8 @@ class Sessions:
     ) -> None:
         self._model = model
         self._settings = settings
-        self._lane = Lane(model, settings.max_sessions + settings.max_detached, executor)
+        self.meters = Meters()
+        self._lane = Lane(model, settings.max_sessions + settings.max_detached, executor, self.meters.together)
         self._witnessing = witnessing
         self._place = place
         self._compare = compare
@@ -48,7 +49,6 @@ class Sessions:
         self._connections: set[Connected] = set()
         self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
         self._running: dict[Conversation, asyncio.Task[None]] = {}
-        self.meters = Meters()
         self._draining = False
         self._changed = asyncio.Event()  # a connection has gone, or a session has ended
 
@@ -67,8 +67,8 @@ class Sessions:
 
     @property
     def waiting_bytes(self) -> int:
-        """Of sound, in all inboxes."""
-        return sum(conversation.inbox.audio_bytes for conversation in tuple(self._running))
+        """Of sound that was not yet handed to the engine."""
+        return self._lane.waiting_bytes + sum(conversation.inbox.audio_bytes for conversation in tuple(self._running))
 
     def admit(self) -> None:
         """Raises Refusal where there is no room for one more connection."""
@@ -89,7 +89,7 @@ class Sessions:
             self._model,
             self._settings.limits,
             session_id=session_id,
-            pool=self._lane.pool,
+            pool=self._lane.choir,
             resume=resume,
             witnessing=self._witnessing,
             compare=self._compare,
@@ -195,13 +195,13 @@ class Sessions:
         waiting = [kept for kept in others if kept in self._running and kept.connection is None]
         ended = [kept for kept in others if kept not in self._running]
         count = len(waiting) + len(ended)
-        taken = conversation.bytes + sum(kept.bytes for kept in (*waiting, *ended))
+        taken = conversation.held_bytes + sum(kept.held_bytes for kept in (*waiting, *ended))
         for oldest in ended:
             if count < most and taken <= most_bytes:
                 break
             del self._kept[oldest.session.id]
             count -= 1
-            taken -= oldest.bytes
+            taken -= oldest.held_bytes
         return count < most and taken <= most_bytes
 
     def _ended(self, conversation: Conversation, task: asyncio.Task[None]) -> None:

@@ -7,26 +7,29 @@ sequence numbers, sockets or the session's end.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import events as engine_events
 from engine.pipeline import default_settings
-from engine.pool import Pool
 from engine.weights import Model
 from server import commands as c
 from server import framing
 from server import protocol as p
+from server.choir import Choir
 from server.detect import Mistaken, applied, effective
 from server.emit import Emitter
 from server.errors import Code, Refusal
 from server.hearing import Hearing
-from server.ingest import Pcm, read_s16
+from server.ingest import Pcm
 from server.pace import Pace
+from server.unison import Spoken
 
-Told = p.Out | bytes
+HEAVY = 65_536  # bytes: who sends such chunks is heard alone from then on, so that nobody waits for them
+
+Told = p.Out | dict[str, Any] | bytes  # a dict: a message already dumped
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +42,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Audio of a stream in the pool, accepted and not yet heard: bytes, or samples and what is heard of them."""
+    """Audio of a stream in the pool, accepted and not yet heard there."""
 
-    pcm: bytes | None  # one channel of s16 at the engine's rate
-    samples: NDArray[np.float32] | None  # (n, channels)
-    heard: NDArray[np.float32] | None  # (n,), at the engine's rate
-
-    @property
-    def count(self) -> int:
-        """Samples at the declared rate."""
-        if self.samples is not None:
-            return len(self.samples)
-        assert self.pcm is not None
-        return len(self.pcm) // 2
-
-
-Measured = tuple[NDArray[np.float32], float, float]  # samples (n,), the sum of their squares, the greatest amplitude
+    samples: NDArray[np.float32]  # (n, channels), at the declared rate
+    heard: NDArray[np.float32]  # (n,), at the engine's rate
 
 
 class Stream:
@@ -65,7 +56,7 @@ class Stream:
         limits: p.Limits,
         monotonic: Callable[[], float],
         utc: Callable[[], float],
-        pool: Pool | None = None,
+        pool: Choir | None = None,
     ) -> None:
         audio, source = start.audio, start.source
         if audio.channel_select is not None and audio.channel_select >= audio.channels:
@@ -91,6 +82,7 @@ class Stream:
         )
         self.heard: Callable[[int, NDArray[np.float32]], None] | None = None  # is given what is heard, before it is
         self._model = model
+        self._choir = pool
         self._start = start
         self._limits = limits
         self._monotonic = monotonic
@@ -103,7 +95,7 @@ class Stream:
         self._last_audio = self._last_heartbeat = monotonic()  # or the start
         self._stalled = False
         self._busy_s = 0.0  # processing since the last heartbeat
-        self._busy_samples = 0
+        self._heard_then = 0  # samples heard up to it
 
     @property
     def start(self) -> c.Start:
@@ -160,38 +152,71 @@ class Stream:
                 outs += _events(events)
                 outs += self._emitter.block()
             outs += self._emitter.chunk(samples)
-            self.busy(time.perf_counter() - began, len(samples))
+            self.busy(time.perf_counter() - began)
         return outs
 
     def begin(self, data: bytes, arrived: float) -> tuple[list[Told], Piece | None]:
         """As `audio`, for a stream in the pool: this, the pool's `feed` of what it returns, then `finish_piece`."""
-        if self._is_plain:
-            outs, pcm = self._accepted_bytes(data, arrived)
-            if not pcm:
-                return outs, None
-            if self.heard is not None:
-                self.heard(self.hearing.sample, read_s16(pcm))
-            self.hearing.came(len(pcm) // 2, arrived)
-            return outs, Piece(pcm, None, None)
         outs, samples = self._accepted(data, arrived)
         if samples is None:
             return outs, None
         mono = self._mono(samples)
         self.hearing.came(len(samples), arrived)
-        return outs, Piece(None, samples, self.hearing.resampled(mono))
+        return outs, Piece(samples, self.hearing.resampled(mono))
 
-    def finish_piece(self, piece: Piece, events: list[engine_events.Event], level: Measured | None) -> list[Told]:
-        """After the pool has heard: what to say. level: of a piece of bytes."""
+    def finish_piece(self, piece: Piece, events: list[engine_events.Event]) -> list[Told]:
+        """After the pool has heard: what to say."""
         outs: list[Told] = [*_events(self.hearing.decided(events))] if events else []
-        if piece.samples is not None:
-            return outs + self._emitter.chunk(piece.samples)
-        assert level is not None
-        return outs + self._emitter.measured(*level)
+        return outs + self._emitter.chunk(piece.samples)
 
-    def busy(self, seconds: float, samples: int) -> None:
-        """So long it took to hear so many samples."""
+    @property
+    def usual(self) -> bool:
+        """What comes next may be heard in unison: its form is usual, and nothing is to be said before it."""
+        return (
+            self._is_plain
+            and not self._stalled
+            and self.heard is None
+            and self.hearing.slot is not None
+            and self.hearing.anchored
+        )
+
+    @property
+    def framed(self) -> bool:
+        return self._framed
+
+    def came(self, clock: int, arrived: float) -> list[Told]:
+        """Usual chunks came, the last of them at `arrived`: up to the sample `clock`."""
+        samples = clock - self.hearing.sample
+        self._last_audio = arrived
+        outs = self._in_step(samples, arrived)
+        self.hearing.came(samples, arrived)
+        return outs
+
+    def heard_usual(self, spoken: Spoken) -> list[Told]:
+        """What to say after such chunks were heard."""
+        outs: list[Told] = []
+        for clock, arrived in spoken.chunks:
+            outs += self.came(clock, arrived)
+        bodies = self.hearing.decided(spoken.events)
+        for clock, reading in spoken.levels:
+            while bodies and bodies[0].decided_sample <= clock:
+                outs += _events([bodies.pop(0)])
+            outs.append(p.level(clock, *reading))
+        return outs + _events(bodies)
+
+    def leave_pool(self) -> None:
+        """From now on it is heard by itself."""
+        self._take_busy()
+        self.hearing.leave_pool()
+        self._emitter.leave_pool()
+
+    def busy(self, seconds: float) -> None:
+        """So long it took to hear a chunk."""
         self._busy_s += seconds
-        self._busy_samples += samples
+
+    def _take_busy(self) -> None:
+        if self._choir is not None and self.hearing.slot is not None:
+            self._busy_s += self._choir.take_busy_s(self.hearing.slot)
 
     def _mono(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is about to be heard, (n,)."""
@@ -206,13 +231,6 @@ class Stream:
         samples = self.pcm.read(data)
         outs, heard_before = self._placed(header, len(samples), arrived)
         return outs, None if heard_before >= len(samples) else samples[heard_before:]
-
-    def _accepted_bytes(self, data: bytes, arrived: float) -> tuple[list[Told], bytes]:
-        """As `_accepted`, where the samples are one channel of 16-bit integers and are left as they are."""
-        header, data = self._unframed(data)
-        self.pcm.check(data)
-        outs, heard_before = self._placed(header, len(data) // 2, arrived)
-        return outs, data[2 * heard_before :] if heard_before else data
 
     def _unframed(self, data: bytes) -> tuple[framing.Header | None, bytes]:
         if len(data) > (limit := self._limits.max_chunk_bytes):
@@ -240,9 +258,14 @@ class Stream:
         if self._stalled:
             self._stalled = False
             outs.append(p.SourceState(state="healthy", detail="audio comes again"))
-        if self._pace is not None and (rate := self._pace.feed(count, arrived)) is not None:
-            outs.append(_rate_warning(self.hearing.rate_hz, rate))
+        outs += self._in_step(count, arrived)
         return outs, -min(0, ahead) if header is not None else 0
+
+    def _in_step(self, count: int, arrived: float) -> list[Told]:
+        """So many new samples came: does their clock keep step with time?"""
+        if self._pace is None or (rate := self._pace.feed(count, arrived)) is None:
+            return []
+        return [_rate_warning(self.hearing.rate_hz, rate)]
 
     def tick(self, now: float, waiting_bytes: int) -> Sequence[Told]:
         """Time passes: is it stalled, is a heartbeat due?"""
@@ -307,9 +330,10 @@ class Stream:
     def _heartbeat(self, waiting_bytes: int) -> p.Heartbeat:
         hearing = self.hearing
         waiting = waiting_bytes // self.pcm.frame_bytes
-        audio_s = self._busy_samples / hearing.rate_hz
+        audio_s = (hearing.heard - self._heard_then) / hearing.rate_hz
+        self._take_busy()
         factor = round(self._busy_s / audio_s, 5) if audio_s else None
-        self._busy_s, self._busy_samples = 0.0, 0
+        self._busy_s, self._heard_then = 0.0, hearing.heard
         return p.Heartbeat(
             sample=hearing.sample,
             received_ms=hearing.ms(hearing.heard + waiting),

@@ -83,6 +83,8 @@ class WebSocket(WebSocketsSansIOProtocol):
     _usual = True  # no frame came that is split or strange
     _rest = b""  # of a frame that is not complete
     _owed = 0  # bytes of a large frame that go to the library as they come
+    _like = b""  # how the last frame began, up to its mask: the next one often does too
+    _size = 0  # its bytes; 0: what comes next is to be looked at
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -138,6 +140,11 @@ class WebSocket(WebSocketsSansIOProtocol):
             self._taker.flush()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) == self._size and data.startswith(self._like):  # one frame like the last one
+            begin = len(self._like) + 4
+            self._taker.came(apply_mask(data[begin:], data[begin - 4 : begin]))  # type: ignore[union-attr]
+            return
+        self._size = 0
         if self._taker is None or not self._usual:
             super().data_received(data)
             return
@@ -176,6 +183,8 @@ class WebSocket(WebSocketsSansIOProtocol):
                 break
             if first == BINARY and length <= SMALL:
                 taker.came(apply_mask(data[begin:stop], data[begin - 4 : begin]))
+                if stop == end:
+                    self._like, self._size = data[at : begin - 4], stop - at
             else:
                 self._owed = max(0, stop - end)
                 super().data_received(data[at:stop])

@@ -96,7 +96,7 @@ def test_a_client_that_goes_away_leaves_no_connection_behind(server: LiveServer)
             receive(ws)
             ws.send(pcm16(tone(200, 0.3)))
             ws.socket.close()  # no close frame: the cable is cut
-    eventually(lambda: len(server.service.sessions) == before)
+    eventually(lambda: len(server.service.sessions) <= before)  # those of the test before may still be leaving
 
 
 def test_a_client_that_sends_faster_than_the_engine_hears_loses_nothing(toy_path: Path) -> None:

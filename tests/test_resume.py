@@ -243,7 +243,7 @@ def test_a_reader_that_never_reads_harms_only_itself(toy_path: Path, monkeypatch
             beside = stream(server, SOUND, source=FILE)
             assert bare(beside) == bare(stream(server, SOUND))
             eventually(lambda: session.connection is None, 20)
-            assert session.bytes < 3_000_000
+            assert session.held_bytes < 3_000_000
             cable_cut(ws)
         with resumed(server, token, 1, AUDIO) as again:
             kinds = {m["type"] for m in until(again, "resumed")}

@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.pool import Pool
 from engine.weights import Model
 from server import chorus
-from server.chorus import HEAVY
+from server.choir import Choir
 from server.framing import Header
 from server.session import Session
-from server.stream import Stream
+from server.stream import HEAVY, Stream
 from tests.live_server import VOLATILE, bare
 from tests.synth import low_high, pcm16
 from tests.test_session import LIMITS, Client, Clock
@@ -47,7 +46,7 @@ def sound(number: int, rate: int) -> NDArray[np.float32]:
     return np.roll(low_high(rate), number * 7_001)[: rate * 2]
 
 
-def talk(model: Model, pool: Pool, kind: str, rng: random.Random) -> Talk:
+def talk(model: Model, pool: Choir, kind: str, rng: random.Random) -> Talk:
     rate = 8_000 if kind == "slow" else 16_000
     encoding = {"wide": "pcm_s24le", "float": "pcm_f32le"}.get(kind, "pcm_s16le")
     framing = "framed" if kind == "framed" else "raw"
@@ -88,7 +87,7 @@ def talk(model: Model, pool: Pool, kind: str, rng: random.Random) -> Talk:
 @given(st.integers(0, 10**6))
 def test_sessions_heard_together_say_what_each_says_alone(toy: Model, seed: int) -> None:
     rng = random.Random(seed)
-    pool = Pool(toy, 4)  # fewer places than sessions: who finds none is heard alone
+    pool = Choir(toy, 4)  # fewer places than sessions: who finds none is heard alone
     talks = [talk(toy, pool, rng.choice(KINDS), rng) for _ in range(6)]
     told: list[list[Any]] = [[] for _ in talks]
     waiting = [list(one.items) for one in talks]
@@ -110,7 +109,7 @@ def test_sessions_heard_together_say_what_each_says_alone(toy: Model, seed: int)
     assert len(pool) == 0
 
 
-def started(model: Model, pool: Pool, **fields: Any) -> Session:
+def started(model: Model, pool: Choir, **fields: Any) -> Session:
     session = Session(model, LIMITS, pool=pool)
     audio = {"encoding": "pcm_s16le", "sample_rate": 16_000}
     fields = {"type": "start", "audio": audio, **fields}
@@ -119,7 +118,7 @@ def started(model: Model, pool: Pool, **fields: Any) -> Session:
 
 
 def test_who_sends_large_chunks_is_heard_alone_from_then_on_and_says_the_same(toy: Model) -> None:
-    pool = Pool(toy, 2)
+    pool = Choir(toy, 2)
     session, beside = started(toy, pool), started(toy, pool)
     pcm = pcm16(np.tile(low_high(), 3))
     assert len(pcm) - 6_400 > HEAVY
@@ -136,14 +135,14 @@ def test_who_sends_large_chunks_is_heard_alone_from_then_on_and_says_the_same(to
 
 
 def test_who_wants_to_look_back_has_a_trace_of_its_own(toy: Model) -> None:
-    pool = Pool(toy, 4)
+    pool = Choir(toy, 4)
     for emit in ({"scores_hz": 1}, {"frames_hz": 50}, {"updates_hz": 2}):
         assert started(toy, pool, emit=emit).pooled is None
     assert started(toy, pool, emit={"levels_hz": 50}).pooled == 0
 
 
 def test_bad_audio_and_faults_end_their_own_session_only(toy: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = Pool(toy, 4)
+    pool = Choir(toy, 4)
     odd, faulty, well = (started(toy, pool) for _ in range(3))
     whole = Stream.finish_piece
 
