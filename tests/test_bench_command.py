@@ -12,7 +12,9 @@ from client.figures import figures
 from client.load import Load, Plan, percentile
 from client.notes import notes
 from client.scrape import Scrape
-from server.stream import Stream
+from server.inbox import Item
+from server.lane import Lane
+from server.unison import Seat
 from spiccato.cli import app
 from tests.bench_service import knee, steady
 from tests.live_server import LiveServer, live_server
@@ -50,15 +52,15 @@ def test_a_person_gets_a_table(server: LiveServer) -> None:
 def test_sound_that_the_server_never_heard_is_lost_and_the_status_says_so(
     server: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Stream.begin
+    whole = Lane.take
     chunks = 0
 
-    def deaf(stream: Stream, data: bytes, arrived: float) -> Any:
+    def deaf(lane: Lane, seat: Seat, data: Item, arrived: float) -> bool:
         nonlocal chunks
         chunks += 1
-        return ([], None) if chunks in (30, 31) else whole(stream, data, arrived)
+        return chunks in (30, 31) or whole(lane, seat, data, arrived)
 
-    monkeypatch.setattr(Stream, "begin", deaf)
+    monkeypatch.setattr(Lane, "take", deaf)
     code, out, _ = bench(server.url, "-n", "1", "--json")
     assert (code, json.loads(out)["lost_frames"]) == (1, 4)
 

@@ -171,3 +171,18 @@ def test_what_is_told_is_what_the_client_reads(message: str | bytes) -> None:
     assert isinstance(frame, Frame)
     assert bytes(frame.data) == (message.encode() if isinstance(message, str) else message)
     assert frame.opcode is (Opcode.TEXT if isinstance(message, str) else Opcode.BINARY)
+
+
+def wired(payload: bytes, opcode: int = 0x2) -> bytes:
+    """A frame whose mask is zero, so that its payload lies open on the wire."""
+    return bytes((0x80 | opcode, 0x80 | 126)) + len(payload).to_bytes(2) + bytes(4) + payload
+
+
+def test_a_frame_of_the_last_one_s_length_is_not_taken_for_one_like_it() -> None:
+    sound, text = wired(bytes(200)), wired(b"a" * 200, 0x1)
+    within = wired(bytes(2) + wired(bytes(200))[:198])  # what looks like a frame's beginning is in one
+    assert len(sound) == len(text) == len(within)
+    pieces = [sound, text, sound, within[:10], within[10:] + sound[:10], sound[10:], sound]
+    taken, _, _ = asyncio.run(received(pieces))
+    silence = bytes(200)
+    assert taken.messages == [silence, "a" * 200, silence, within[8:], silence, silence]
