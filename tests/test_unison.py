@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,16 @@ class Reader:
 def enter(sessions: Sessions) -> Reader:
     reader = Reader()
     reader.conversation = sessions.enter(reader)
+    return reader
+
+
+async def begun(sessions: Sessions, pcm: bytes) -> Reader:
+    """A session whose next chunks may be usual ones."""
+    reader = enter(sessions)
+    await reader.send(json.dumps({"type": "start", **start()}))
+    await reader.send(pcm)
+    while reader.conversation._seat is None:
+        await asyncio.sleep(0.001)
     return reader
 
 
@@ -152,33 +163,41 @@ def test_sessions_say_what_each_says_alone(toy: Model, toy_path: Path, at_once_b
 def test_a_fault_after_hearing_ends_its_own_session_though_more_of_it_waits(
     toy: Model, toy_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Stream.heard_usual
+    told, fed = Stream.heard_usual, Choir.feed_rows
     faulty: list[Stream] = []
+    gate = threading.Event()
+    gate.set()
 
     def broken(stream: Stream, *args: Any) -> Any:
         if stream in faulty:
             raise RuntimeError("a fault")
-        return whole(stream, *args)
+        return told(stream, *args)
+
+    def slow(*args: Any) -> Any:
+        assert gate.wait(10)
+        return fed(*args)
 
     monkeypatch.setattr(Stream, "heard_usual", broken)
+    monkeypatch.setattr(Choir, "feed_rows", slow)
     monkeypatch.setattr(lane, "AT_ONCE_BYTES", 0)  # heard by a thread, so that more comes meanwhile
+    monkeypatch.setattr(lane, "EACH_S", 1.0)  # and the next batch begins when the session is gone
     pcm = pcm16(low_high())
     readers: list[Reader] = []
 
     async def test(sessions: Sessions) -> None:
-        readers.extend(enter(sessions) for _ in range(2))
-        for reader in readers:
-            await reader.send(json.dumps({"type": "start", **start()}))
-            await reader.send(pcm[:640])
-        while not all(reader.conversation._seat for reader in readers):
-            await asyncio.sleep(0.001)
+        readers.extend([await begun(sessions, pcm[:640]), await begun(sessions, pcm[:640])])
         stream = readers[0].conversation.session.stream
         assert stream is not None
         faulty.append(stream)
-        for at in range(640, len(pcm), 640):
-            for reader in readers if at < 640 * 20 else readers[1:]:
-                await reader.send(pcm[at : at + 640])
-            await asyncio.sleep(0)
+        gate.clear()
+        for reader in readers:
+            await reader.send(pcm[640:4_480])
+        while not sessions._lane._hearing:
+            await asyncio.sleep(0.001)
+        for reader in readers:
+            await reader.send(pcm[4_480:5_120])
+        gate.set()
+        await readers[1].send(pcm[5_120:])
         await readers[1].send('{"type": "stop"}')
 
     sessions = run(toy, toy_path, test)
@@ -196,19 +215,11 @@ def test_a_fault_of_hearing_ends_who_was_heard_and_nobody_else(
     pcm = pcm16(low_high())
     readers: list[Reader] = []
 
-    async def begin(sessions: Sessions) -> Reader:
-        reader = enter(sessions)
-        await reader.send(json.dumps({"type": "start", **start()}))
-        await reader.send(pcm[:640])
-        while reader.conversation._seat is None:
-            await asyncio.sleep(0.001)
-        return reader
-
     def broken(*_: Any) -> Any:
         raise RuntimeError("a fault")
 
     async def test(sessions: Sessions) -> None:
-        readers.extend([await begin(sessions), await begin(sessions)])
+        readers.extend([await begun(sessions, pcm[:640]), await begun(sessions, pcm[:640])])
         with monkeypatch.context() as patch:
             patch.setattr(Choir, "feed_rows", broken)
             await readers[0].send(pcm[640:1280])
