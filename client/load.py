@@ -27,6 +27,7 @@ from client.dial import StreamError, refused, stream_address
 CONNECTING = 20  # handshakes at once
 PATIENCE_S = 30.0  # for the answers to `start` and `stop`
 SLEEP_S = 0.001  # between two looks at the clock: what is due is sent together
+TEXT = 0x81  # the first byte of a whole text message
 PING_S = 0.05  # one session after the other is pinged so often
 
 
@@ -87,6 +88,8 @@ class Talk(asyncio.Protocol):
         self._plan = plan
         self._seen = seen
         self._error: StreamError | None = None
+        self._is_open = False
+        self._rest = b""  # of a frame that is not complete
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
@@ -98,12 +101,29 @@ class Talk(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
+        data = self._rest + data
+        at = 0
+        if not self._is_open:
+            at = len(data)  # of a refusal, all is the library's; of an upgrade its head, nothing of the first message
+            if data.startswith(b"HTTP/1.1 101") and (at := data.find(b"\r\n\r\n") + 4) < 4:
+                self._rest = data
+                return
+            self._library(data[:at], now)
+        while (frame := _frame(data, at)) is not None:
+            begin, end = frame
+            if data[at] == TEXT:
+                self._message(json.loads(data[begin:end]), now)
+            else:
+                self._library(data[at:end], now)
+            at = end
+        self._rest = data[at:]
+
+    def _library(self, data: bytes, now: float) -> None:
+        """What is no text message: the handshake, pongs, the close."""
         self._ws.receive_data(data)
         for event in self._ws.events_received():
             if isinstance(event, Response):
                 self._opened()
-            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                self._message(json.loads(bytes(event.data)), now)
             elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
                 self._seen.pings.append(now - struct.unpack("d", event.data)[0])
         self._flush()
@@ -133,6 +153,7 @@ class Talk(asyncio.Protocol):
                 else StreamError("unreachable", f"{self._plan.url}: {error}", retryable=True)
             )
             return
+        self._is_open = True
         framing = "framed" if self._plan.framed else "raw"
         audio = {"encoding": "pcm_s16le", "sample_rate": self._plan.rate_hz, "channels": 1, "framing": framing}
         self.send("start", audio=audio, emit=self._plan.emit)
@@ -293,6 +314,17 @@ class Load:
     async def _summary(self, talk: Talk) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE_S):
             return await talk.summary
+
+
+def _frame(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the payload of the server's frame at `at` begins and ends; None if it is not complete."""
+    if len(data) < at + 2:
+        return None
+    begin, size = at + 2, data[at + 1]
+    if size >= 126:
+        begin += 2 if size == 126 else 8
+        size = int.from_bytes(data[at + 2 : begin])
+    return (begin, begin + size) if begin + size <= len(data) else None
 
 
 def _frames(plan: Plan, pcm: bytes, begin: float) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from server.stream import HEAVY
 from server.unison import Seat, Spoken
 
 TICK_S = 0.25  # how often time passes for a session: heartbeats, stalls, idling
+LOOK_S = 1.0  # how often for one that is heard and tells nothing: does it come at its rate?
 ITEMS, ITEM_BYTES = 8, 65_536  # of one session in a batch: who sends faster than real time waits for the others
 
 
@@ -81,6 +82,7 @@ class Conversation:
         self._seat: Seat | None = None  # where usual chunks come in
         self._last_seat: Seat | None = None
         self._tick_due = False
+        self._due = 0.0  # before then time changes nothing, as long as usual chunks come
         self._ended = asyncio.Event()
         self._fault: Exception | None = None
         self.inbox.on_item = self.outbox.on_room = self._wake
@@ -236,6 +238,7 @@ class Conversation:
 
     def _tell_all(self, outs: list[Out]) -> None:
         if outs:
+            self.meter.heard(self.session.stream)
             self._say(outs, encoded(outs))
         if self.session.closed is not None:
             self._end()
@@ -261,8 +264,10 @@ class Conversation:
         if self._ended.is_set():
             return
         asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        self._tick_due = True
-        self._lane.after(self._pass_time)
+        now, seat = time.monotonic(), self._seat
+        if seat is None or now >= self._due or now - seat.arrived >= self._settings.stall_ms / 1000:
+            self._tick_due = True
+            self._lane.after(self._pass_time)
 
     def _pass_time(self) -> None:
         if self._at_work or not self._tick_due or self._ended.is_set():
@@ -280,8 +285,10 @@ class Conversation:
             self.inbox.order(lambda session: session.tick(now, waiting))  # the end of a stream is for the lane
             return
         self._tell_all(self.session.tick(now, waiting))
-        if self.session.stream is not None and not self.session.stream.usual:
-            self._stand_up()
+        if (stream := self.session.stream) is not None:
+            self._due = min(stream.heartbeat_due, now + LOOK_S)
+            if not stream.usual:
+                self._stand_up()
 
     def _say(self, outs: list[Out], told: list[Told]) -> None:
         if told:

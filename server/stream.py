@@ -280,6 +280,11 @@ class Stream:
             outs.append(self._heartbeat(waiting_bytes))
         return outs
 
+    @property
+    def heartbeat_due(self) -> float:
+        """When, monotonic."""
+        return self._last_heartbeat + self._start.emit.heartbeat_s
+
     def flush(self, flush: c.Flush) -> Sequence[Told]:
         return [*_events(self.hearing.release("flush")), p.Flushed(id=flush.id, sample=self.hearing.sample)]
 

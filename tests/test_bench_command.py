@@ -16,7 +16,7 @@ from server.inbox import Item
 from server.lane import Lane
 from server.unison import Seat
 from spiccato.cli import app
-from tests.bench_service import knee, steady
+from tests.bench_service import knee, missed, steady
 from tests.live_server import LiveServer, live_server
 
 TOKEN = "a-token-of-24-characters"
@@ -118,3 +118,17 @@ def test_the_knee_is_before_the_first_load_that_is_not_borne() -> None:
     assert (knee(runs, 20), knee(runs, 40), knee(runs[2:], 20)) == (100, 400, None)
     for fault in ({"lost_frames": 1}, {"failed": 1}, {"late_p99_ms": 9.0}, {"p99_ms": None}):
         assert not steady({**well, **fault})
+
+
+def test_a_target_that_is_missed_is_said_with_the_reason() -> None:
+    well = {"p99_ms": 24.0, "loop_lag_p99_ms": 10.0, "late_p99_ms": 5.0, "lost_frames": 0, "failed": 0}
+    assert missed(well) == []
+    for fault, word in (
+        ({"p99_ms": 26.0}, "p99 26 ms"),
+        ({"p99_ms": None}, "p99 - ms"),
+        ({"loop_lag_p99_ms": 25.0}, "event loop"),
+        ({"lost_frames": 3}, "3 frames lost"),
+        ({"failed": 1}, "1 sessions failed"),
+        ({"late_p99_ms": 6.0}, "not measured"),
+    ):
+        assert [word in said for said in missed({**well, **fault})] == [True]
