@@ -247,14 +247,15 @@ def test_a_quiet_session_has_its_clock_and_its_heartbeats(toy: Model, toy_path: 
         for at in range(0, len(pcm), 640):
             await reader[0].send(pcm[at : at + 640])
             await asyncio.sleep(0)
-        while not reader[0].of("heartbeat"):
+        while not any(told["sample"] == 6_400 for told in reader[0].of("heartbeat")):
             await asyncio.sleep(0.01)
         assert sessions.meters.total().audio_s == pytest.approx(0.4)
         await reader[0].send('{"type": "stop"}')
 
     sessions = run(toy, toy_path, test)
-    heartbeat, summary = reader[0].of("heartbeat")[0], reader[0].of("summary")[0]
-    assert (heartbeat["sample"], heartbeat["processed_ms"], heartbeat["lag_ms"]) == (6_400, 400.0, 0.0)
+    heartbeat = next(told for told in reader[0].of("heartbeat") if told["sample"] == 6_400)
+    summary = reader[0].of("summary")[0]
+    assert (heartbeat["processed_ms"], heartbeat["lag_ms"]) == (400.0, 0.0)
     assert heartbeat["realtime_factor"] > 0
     assert summary["processed_ms"] == 400.0
     assert sum(sessions.meters.total().latency.counts) == 20
