@@ -198,6 +198,7 @@ def test_over_the_bound_the_oldest_are_dropped_and_every_watcher_is_told_which(r
             redis.start()
             (number, gap), *rest = await told(watchers[0], 11)
             assert gap["policy"] == "bus_full"
+            assert gap["from_seq"] > first
             assert (gap["to_seq"] - gap["from_seq"], number) == (14, gap["to_seq"])
             assert ids(rest) == [f"e{number}" for number in range(16, 26)]
             assert [number for number, _ in rest] == list(range(gap["to_seq"] + 1, gap["to_seq"] + 11))

@@ -166,6 +166,15 @@ async def heard(queue: "Queue[tuple[Any, ...]]") -> tuple[Any, ...]:
     return await asyncio.to_thread(queue.get, timeout=20)
 
 
+def test_a_stopped_output_leaves_no_task() -> None:
+    async def scene() -> None:
+        async with running(output(kind="osc", port=9)) as (_, ways):
+            await until(lambda: ways.told()[0]["state"] == "ok")
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+    asyncio.run(scene())
+
+
 def test_osc_tells_on_and_off_with_scores_and_turns_off_what_is_left() -> None:
     async def scene(port: int, queue: "Queue[tuple[Any, ...]]") -> None:
         async with running(output(kind="osc", port=port)) as (hub, _):

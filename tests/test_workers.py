@@ -167,6 +167,10 @@ def test_what_a_service_has_once_is_the_same_at_every_worker(workers: Workers) -
             watching.send("ignored")
         with httpx.stream("GET", f"{workers.url}/v1/events/stream", headers=BEARER, timeout=30) as events:
             assert next(events.iter_lines()).startswith("retry:")
+    with workers.connection(0) as ws:
+        send(ws, "start", audio=FRAMED, source=FILE)
+        send(ws, "stop")
+        until(ws, "summary")
     text = workers.get("/metrics").text
     for worker in "01":
         assert re.search(rf'^spiccato_sessions_opened_total{{worker="{worker}"}} [1-9]', text, re.M)

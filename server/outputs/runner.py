@@ -152,8 +152,10 @@ class Runner:
             self._wake.clear()
             waking = asyncio.ensure_future(self._wake.wait())
             either: set[asyncio.Future[Any]] = {waking, losing}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            waking.cancel()
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waking.cancel()
             if losing.done():
                 losing.result()
         self._current = self._queue.popleft()
