@@ -36,7 +36,7 @@ def test_on_a_cluster_every_file_is_there_once_whatever_is_killed(toy: Model, to
         assert 4 <= len(before) <= FILES
         done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
+    assert not [word for word in ("Traceback", "Deprecat", "core_worker") if word in done.stderr]
     assert done.stdout.startswith(f"{FILES + 1} files, ")
     assert done.stderr.splitlines()[-3:] == [
         "spiccato: 03.wav: the processes that heard it ended, twice",

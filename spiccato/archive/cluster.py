@@ -9,6 +9,7 @@ import logging
 import os
 import pickle
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 
 from engine.weights import Model
@@ -17,11 +18,14 @@ from spiccato.archive.listing import Entry
 from spiccato.archive.node import OnNode
 from spiccato.archive.work import Row, bad
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: nothing is reported unasked
+# Before Ray is imported: nothing is reported unasked, and its warnings about itself are not the user's.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError
+from ray.util.annotations import RayDeprecationWarning
 
 TOGETHER = 16  # files in one task
 REACH_S = 5.0
@@ -45,8 +49,8 @@ def heard(model: Model, entries: Sequence[Entry], address: str, jobs: int | None
     try:
         for together in (TOGETHER, 1):
             for row in _once(model, list(missing.values()), together, cores):
-                del missing[row["file"]]
-                yield row
+                if missing.pop(row["file"], None) is not None:
+                    yield row
             if not missing:
                 return
     except RayError as error:
@@ -60,12 +64,13 @@ def heard(model: Model, entries: Sequence[Entry], address: str, jobs: int | None
 def _once(model: Model, entries: list[Entry], together: int, cores: int) -> Iterator[Row]:
     tasks = -(-len(entries) // together)
     files = ray.data.from_items([entry._asdict() for entry in entries], override_num_blocks=tasks)
-    rows = files.map(
-        OnNode,
-        fn_constructor_args=(pickle.dumps(model),),
-        compute=ActorPoolStrategy(min_size=1, max_size=min(cores, tasks)),
-        num_cpus=1,
-        ray_remote_args_fn=lambda: {"max_task_retries": 1},  # else a file that kills its process does so for ever
-    )
+    with warnings.catch_warnings(action="ignore", category=RayDeprecationWarning):  # Ray has no other way as yet
+        rows = files.map(
+            OnNode,
+            fn_constructor_args=(pickle.dumps(model),),
+            compute=ActorPoolStrategy(min_size=1, max_size=min(cores, tasks)),
+            num_cpus=1,
+            ray_remote_args_fn=lambda: {"max_task_retries": 1},  # else a file that kills its process does so for ever
+        )
     for row in rows.iter_rows():
         yield json.loads(row["row"])
