@@ -26,7 +26,8 @@ class MelCnnSettings(NetworkSettings):
     convolutions: int = 1  # in a group
     filters: int = 16  # of the first group
     dropout: float = 0.3
-    trials: int = 8  # of the search; 0: the sizes above are taken as they are
+    epochs: int = 8
+    trials: int = 6  # of the search; 0: the sizes above are taken as they are
     trial_examples: int = 3_000
     trial_epochs: int = 2
     greatest_operations: int = 20_000_000  # multiply-accumulates of one window; larger trials are not trained

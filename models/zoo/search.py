@@ -9,17 +9,17 @@ those before it at the same epoch is ended early. Source: Akiba and others, Optu
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from torch import nn
 
 from models.zoo.data import Data
 from models.zoo.system import Run, ZooError
-from models.zoo.training import NetworkSettings, fit
+from models.zoo.training import fit
 from models.zoo.windowed import View, examples_of, viewed
 
-S = TypeVar("S", bound=NetworkSettings)
+DRAWS = 10  # for each trial that is trained: those that are too large cost nothing and do not count
 
 
 @dataclass(frozen=True)
@@ -102,5 +102,11 @@ def searched(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=2),
     )
     study.enqueue_trial({name: getattr(settings, name) for name in choices})
-    study.optimize(tried, n_trials=settings.trials)
+    study.optimize(tried, n_trials=DRAWS * settings.trials, callbacks=[lambda study, _: enough(study, settings, rows)])
     return replace(settings, **study.best_params), rows
+
+
+def enough(study: optuna.Study, settings: Any, rows: list[dict[str, Any]]) -> None:
+    """End the search once `trials` were trained."""
+    if sum(row["ended"] != "too large" for row in rows) >= settings.trials:
+        study.stop()

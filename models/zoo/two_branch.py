@@ -25,6 +25,7 @@ LIMIT = 5.0  # standard deviations beyond which a feature counts no more
 
 @dataclass(frozen=True, kw_only=True)
 class TwoBranchSettings(NetworkSettings):
+    epochs: int = 6
     hidden: int = 64  # of the perceptron
     joined: int = 128
     dropout: float = 0.3
