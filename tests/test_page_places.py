@@ -130,6 +130,13 @@ def test_what_was_heard_is_found_again_played_corrected_and_taken_out(
         corrected = httpx.get(f"{server.url}/v1/history?corrected=true").json()["events"]
         assert [event["correction"]["label"] for event in corrected] == ["high"]
         check_accessible(page, "then")
+        wide = page.viewport_size
+        page.set_viewport_size({"width": 360, "height": 740})
+        for part in ("html", ".then", ".then-tools", ".then-list"):
+            assert page.evaluate(
+                "(part) => (({ scrollWidth: a, clientWidth: b }) => a <= b)(document.querySelector(part))", part
+            )
+        page.set_viewport_size(wide)
 
         with page.expect_download() as download:
             page.locator(".then .exports").get_by_role("button", name="CSV").click()

@@ -31,6 +31,7 @@ export function mount(root, { onLook, onMore, onOpen, onCorrect, onExport, onSte
   let shown = null
   let families = new Map()
   let url = null
+  let scrolled = null // the day whose newest hour was brought into sight
 
   part('.then-before').addEventListener('click', () => onStep(-1))
   part('.then-after').addEventListener('click', () => onStep(1))
@@ -169,6 +170,11 @@ export function mount(root, { onLook, onMore, onOpen, onCorrect, onExport, onSte
       hour.textContent = `${then.hour} to ${then.hour + 1} h ✕`
       if (first || before.glance !== then.glance || before.hour !== then.hour || before.label !== then.label)
         drawGlance(then)
+      if (then.glance && before.glance !== then.glance && scrolled !== then.day) {
+        scrolled = then.day
+        const newest = Math.max(0, ...[...glance.querySelectorAll('button')].map((button) => button.parentElement.offsetLeft))
+        glance.parentElement.scrollLeft = newest - glance.parentElement.clientWidth / 2
+      }
       if (first || before.events !== then.events || before.open !== then.open) {
         const focused = [...list.querySelectorAll('button')].indexOf(document.activeElement)
         drawList(then)
