@@ -12,7 +12,9 @@ import typer
 from models.calibrate_cli import calibrate
 from models.cli import train
 from models.data_cli import app as data_app
+from models.dream.cli import dream
 from models.exporting.cli import export
+from models.zoo.embed_cli import embed
 from server.roles import Role
 from server.version import VERSION
 from spiccato.config import app as config_app
@@ -462,6 +464,8 @@ def evaluate(
 app.command()(train)
 app.command()(calibrate)
 app.command()(export)
+app.command()(dream)
+app.command()(embed)
 app.add_typer(data_app)
 app.add_typer(config_app)
 app.add_typer(history_app)

@@ -6,6 +6,7 @@ from models.zoo.system import System, ZooError
 
 MODULES = {
     "learned-dft": "models.zoo.learned_dft",
+    "listener": "models.zoo.listener",
     "lstm": "models.zoo.lstm",
     "mel-cnn": "models.zoo.mel_cnn",
     "tall-kernel-cnn": "models.zoo.tall_kernel_cnn",

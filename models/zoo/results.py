@@ -36,7 +36,7 @@ def trained_and_judged(which: System, settings: Settings, data: Data, run: Run) 
         trained.answer = best_rule(trained, data.part("calibrate"))
         results |= costs(trained)
         run.report("judging on the report part")
-        results["figures"] = judge(trained, data.part("report"))
+        results["figures"] = {**judge(trained, data.part("report")), **trained.further(data, run)}
     else:
         assert isinstance(trained, Solver)
         results["figures"] = trained.figures(data, run)

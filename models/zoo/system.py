@@ -67,6 +67,10 @@ class Labeller(Trained):
     def operations_per_s(self) -> int:
         """Multiply-accumulates for a second of sound, without spectra, at `hop_samples`."""
 
+    def further(self, data: Data, run: Run) -> dict[str, Any]:
+        """Figures of its own, as JSON, beside those that the judge gives to all. Called once, at the end."""
+        return {}
+
 
 class Solver(Trained):
     """A task system that has learned."""
