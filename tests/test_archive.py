@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ archiving = pytest.importorskip("spiccato.archive.run")
 pq = pytest.importorskip("pyarrow.parquet")
 
 FILES = 12
+PATIENCE_S = 300  # on a machine that has much else to do
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 # The command; a part after so many seconds of work, and this done before in every process.
 START = "from spiccato.archive import results as r; r.PART_S = {part_s}; r.PART_SHARE = 0; "
 START += "from spiccato.__main__ import main; main()"
@@ -50,6 +54,16 @@ def run(source: Path, out: Path, model: Path, *more: str, status: int = 0) -> "s
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
+
+
+@contextmanager
+def begun(line: list[str], **more: Any) -> "Iterator[subprocess.Popen[str]]":
+    """The command, running; with kill -9 at the end of the block."""
+    with subprocess.Popen(line, cwd=ROOT, text=True, **more) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def trapped(folder: Path, then: str) -> dict[str, str]:
@@ -114,18 +128,16 @@ def test_after_kill_9_the_same_command_goes_on_and_every_file_is_there_once(
     folder, out = recordings(tmp_path / "in"), tmp_path / "out"
     held = tmp_path / "held"
     environment = trapped(tmp_path / "trap", f"os.mkdir({str(held)!r}); signal.pause()")
-    killed = subprocess.Popen(command(folder, out, toy_path, "--jobs", "2"), cwd=ROOT, env=environment)
-    eventually(lambda: held.exists() and len(list(out.glob("part-*.parquet"))) >= 6, 60)
-    workers = children(killed.pid)
-    assert len(workers) == 2
-    killed.kill()
-    killed.wait()
+    with begun(command(folder, out, toy_path, "--jobs", "2"), env=environment) as killed:
+        eventually(lambda: held.exists() and len(list(out.glob("part-*.parquet"))) >= 6, PATIENCE_S)
+        workers = children(killed.pid)
+        assert len(workers) == 2
     before = {part: part.read_bytes() for part in out.glob("part-*.parquet")}
     assert 6 <= len(before) <= FILES
     assert "done before" in run(folder, out, toy_path, "--jobs", "2", status=1).stdout
     assert {part: part.read_bytes() for part in before} == before
     assert [told(row) for row in rows_of(out)] == expected(folder, toy)
-    eventually(lambda: not any(alive(pid) for pid in workers), 60)
+    eventually(lambda: not any(alive(pid) for pid in workers), PATIENCE_S)
 
 
 def test_a_file_that_kills_its_process_takes_no_other_with_it(toy_path: Path, tmp_path: Path) -> None:
@@ -144,10 +156,10 @@ def test_a_wish_to_stop_keeps_what_was_heard(toy_path: Path, tmp_path: Path) -> 
     folder, out, held = recordings(tmp_path / "in"), tmp_path / "out", tmp_path / "held"
     environment = trapped(tmp_path / "trap", f"os.mkdir({str(held)!r}); signal.pause()")
     line = command(folder, out, toy_path, "--jobs", "1", part_s=3_600)
-    running = subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-    eventually(held.exists, 60)
-    running.terminate()
-    _, said = running.communicate(timeout=60)
+    with begun(line, env=environment, stderr=subprocess.PIPE) as running:
+        eventually(held.exists, PATIENCE_S)
+        running.terminate()
+        _, said = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, said) == (1, "spiccato: stopped; the same command goes on\n")
     assert [named(row) for row in rows_of(out)] == ["00.wav", "01.wav", "02.wav"]
 
