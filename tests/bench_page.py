@@ -42,7 +42,9 @@ def main() -> None:
         page.goto(server.url)
         page.locator("#live .lane").first.wait_for()
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        print(f"first paint after {paint:.0f} ms")
+        loaded = page.evaluate("performance.getEntriesByType('resource').map((one) => [one.name, one.encodedBodySize])")
+        ours = [size for name, size in loaded if "/v1/" not in name]
+        print(f"first paint after {paint:.0f} ms, {len(ours)} files of {sum(ours) / 1000:.1f} kB in all")
         page.evaluate(SPY)
         page.locator("#listen").click()
         page.wait_for_timeout(15_000)  # the rings are full

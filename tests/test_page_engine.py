@@ -132,12 +132,11 @@ def test_behind_another_tab_it_hears_tells_and_is_whole_when_it_comes_back(serve
     sounding(page, "low")
     page.evaluate("behind(true)")
     expect(page).to_have_title("high – Spiccato")
-    expect(page).to_have_title("low – Spiccato")
     expect(page.locator("#announcer")).to_contain_text("on.")
     rows = page.locator('.log-list [data-phase="offset"]')
-    expect(rows.nth(1)).to_be_attached()
+    expect(rows.first).to_be_attached()
     page.evaluate("behind(false)")
-    sounding(page, "high")
+    sounding(page, "low")
     assert colours(page, ".spectrogram canvas") > 20
     expect(page.locator("#dropped")).to_have_text("Nothing lost")
     stopped(page)
@@ -186,7 +185,7 @@ HOURS = """
     }"""
 
 
-def test_after_hours_the_page_holds_no_more_than_before(server: LiveServer, open_page: Open) -> None:
+def test_after_an_hour_more_the_page_holds_no_more_than_before(server: LiveServer, open_page: Open) -> None:
     sound = low_high()
     with streaming(server, RATE, emit=EMIT) as ws:
         ws.send(pcm16(sound))
@@ -224,10 +223,10 @@ def test_after_hours_the_page_holds_no_more_than_before(server: LiveServer, open
 
     page.evaluate("([told, rounds]) => play(told, rounds)", [told, 300])  # 17 minutes: the lists are full
     before = held()
-    page.evaluate("rounds => play(null, rounds)", 2057)  # two hours
+    page.evaluate("rounds => play(null, rounds)", 1029)  # an hour more
     after = held()
     expect(page.locator(".log-list li")).to_have_count(100)
     print(f"heap {before[0]} -> {after[0]}, buffers {before[1]} -> {after[1]}, nodes {before[2]} -> {after[2]}")
-    assert after[0] - before[0] < 300_000  # a byte for each frame would be 720 000
-    assert after[1] - before[1] < 300_000
+    assert after[0] - before[0] < 200_000  # a byte for each frame would be 360 000
+    assert after[1] - before[1] < 200_000
     assert abs(after[2] - before[2]) < 50

@@ -100,12 +100,7 @@ def main() -> None:
         with live_server(history=str(folder / "history.sqlite"), clips="all", clips_dir=folder / "clips") as server:
             for size in WIDTHS:
                 for scheme in ("dark", "light"):
-                    wanted = {
-                        ("desktop", "dark"): "now files then",
-                        ("desktop", "light"): "now",
-                        ("phone", "dark"): "now",
-                    }
-                    places = "now files then sources" if asked.all else wanted.get((size, scheme), "")
+                    places = "now files then sources" if asked.all else SHOWN.get((size, scheme), "")
                     if not places:
                         continue
                     with page_of(browser, server, size, scheme) as page:

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { candidates } from '../../client/web/views/heldback.js'
 import { placeOf, told } from '../../client/web/views/marks.js'
 import { described } from '../../client/web/views/neuron.js'
 import { arrange, nameOf, neuronAt } from '../../client/web/views/raster.js'
@@ -103,4 +104,23 @@ test('a neuron is told with where it is, what it hears best and what it works on
   )
   const fine = { fibres: ['gain 2'], bands_hz: [100, 440, 2000], weights: [[0, 0.7, 0]] }
   assert.match(described({ ...neuron, fine }, 4), /Hears 440 Hz \(gain 2\) best/)
+})
+
+test('what was nearly named says why it was not', () => {
+  const detect = { labels: ['flute', 'oboe'], thresholds: { flute: { on: 0.9, off: 0.5 }, oboe: { on: 0.6, off: 0.4 } } }
+  const suppressed = [
+    { label: 'french_horn', score: 0.97, why: 'muted' },
+    { label: 'flute', score: 0.8, why: 'below_threshold' },
+    { label: 'oboe', score: 0.7, why: 'refractory' },
+    { label: 'harp', score: 0.1, why: 'below_threshold' },
+  ]
+  const state = { suppressed, detect, own: detect, wishes: {}, asked: null, model: { labels: [{ name: 'flute', family: 'woodwind' }] } }
+  assert.deepEqual(
+    candidates(state).map(({ label, family, text }) => [label, family, text]),
+    [
+      ['french_horn', '', '97 %, muted'],
+      ['flute', 'woodwind', '80 %, below its 90 %'],
+      ['oboe', '', '70 %, it has just ended'],
+    ],
+  )
 })
