@@ -178,6 +178,8 @@ def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
         page.locator('.places a[href="#sources"]').click()
         card.get_by_label("Name of").fill("Stage right")
         page.keyboard.press("Enter")
+        virtual_mic.unplug()
+        expect(page.locator(".sources li[data-state='lost']")).to_have_count(1)
         card.get_by_role("button", name="Mute").click()
         expect(card).to_contain_text("muted")
         (source,) = httpx.get(f"{server.url}/v1/sources").json()["sources"]
