@@ -25,6 +25,7 @@ bench: .venv/bench.stamp  ## what a frame costs beside other engines in the same
 
 bench-service: .venv/bench.stamp  ## what one process of the service bears: 1 to 1000 live sessions, about four minutes
 	@$(BIN)/python -m tests.bench_service $(ARGS)
+	@$(BIN)/python -m tests.bench_hostile
 
 soak: .venv/test.stamp  ## a real server under load, ARGS="--minutes 60": nothing of it may grow; writes build/soak.json
 	@$(BIN)/python -m tests.soak $(ARGS)
