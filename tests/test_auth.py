@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -24,7 +26,11 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from client import stream as client
+from engine.weights import Model
+from server import sessions as sessions_module
+from server import tickets as tickets_module
 from server import tokens as tokens_module
+from server.errors import Refusal
 from server.limits import ADDRESSES, Attempts, one_address
 from server.origin import is_ours, is_same, names
 from server.roles import ALLOWED, Role, allowed
@@ -32,7 +38,7 @@ from server.settings import Settings
 from server.tickets import LIFE_S, Tickets
 from server.tokens import AuthError, Tokens, check
 from tests.conftest import ROOT
-from tests.live_server import LiveServer, live_server, receive
+from tests.live_server import LiveServer, live_server, receive, send
 
 SECRET = {role: f"{role}-token-of-forty-three-characters-XYZ012" for role in Role}
 
@@ -214,6 +220,33 @@ def test_every_known_token_is_compared_in_constant_time(monkeypatch: pytest.Monk
     monkeypatch.setattr(tokens_module, "hmac", type("hmac", (), {"compare_digest": staticmethod(compare)}))
     assert [known.of(t) for t in ("a" * 16, "c" * 16, "a" * 15, "", "é")] == [Role.LISTEN, Role.ADMIN, None, None, None]
     assert len(compared) == 5 * 3  # never fewer: a match ends nothing early
+
+
+@pytest.mark.parametrize("module", [tickets_module, sessions_module])
+def test_what_is_no_known_token_is_compared_in_constant_time_too(
+    module: Any, toy: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    told = {"compare_digest": staticmethod(compare), "new": hmac.new}
+    monkeypatch.setattr(module, "hmac", type("hmac", (), told))
+    if module is tickets_module:
+        tickets = Tickets(b"key")
+        right = tickets.make(Role.LISTEN, 0.0)
+        assert tickets.use(f"{right}0", 0.0) is None
+        expected = (right.rpartition(".")[2].encode(), f"{right}0".rpartition(".")[2].encode())
+    else:
+        with ThreadPoolExecutor(1) as threads:
+            sessions = sessions_module.Sessions(toy, Settings(), threads)
+            sessions._kept["s_1"] = SimpleNamespace(secret="right")  # type: ignore[assignment]
+            with pytest.raises(Refusal, match="no session waits"):
+                sessions._find("s_1.wrong")
+        expected = (b"wrong", b"right")
+    assert compared == [expected]
 
 
 # --- tickets ---
@@ -442,6 +475,7 @@ def test_no_log_line_ever_holds_a_token_or_a_ticket(toy_path: Path) -> None:
         while httpx.get(f"{url}/readyz").status_code != 200:
             assert time.monotonic() < deadline
         wrong = "a-wrong-token-0123456789"
+        resumes: list[str] = []
         made = httpx.post(f"{url}/v1/tickets", json={"role": "produce"}, headers=bearer(secret)).json()["ticket"]
         for token in (secret, wrong):
             httpx.get(f"{url}/v1/info", headers=bearer(token))
@@ -453,6 +487,10 @@ def test_no_log_line_ever_holds_a_token_or_a_ticket(toy_path: Path) -> None:
             try:
                 with connect(ws, subprotocols=offered) as socket_:
                     receive(socket_)
+                    resume = {"token": resumes[-1], "last_seq": 0} if resumes else None
+                    send(socket_, "start", audio={"encoding": "pcm_s16le", "sample_rate": 16_000}, resume=resume)
+                    if (told := receive(socket_))["type"] == "started":
+                        resumes.append(told["resume"]["token"])
             except InvalidStatus:
                 pass
         process.send_signal(signal.SIGINT)
@@ -462,7 +500,8 @@ def test_no_log_line_ever_holds_a_token_or_a_ticket(toy_path: Path) -> None:
     assert {"connect", "disconnect", "refused", "ready"} <= {line["message"].split()[0] for line in lines}
     assert [line["code"] for line in lines if line["message"].startswith("refused peer")][:1] == ["not_authenticated"]
     assert all("request" in line for line in lines if line["message"].startswith(("connect", "refused")))
-    for text in (secret, wrong, made, made.rpartition(".")[2]):
+    assert len(resumes) == 1
+    for text in (secret, wrong, made, made.rpartition(".")[2], resumes[0].rpartition(".")[2]):
         assert text not in said + out + log
 
 
