@@ -201,7 +201,7 @@ def held(service: Service) -> dict[str, int]:
         "tasks": len(asyncio.all_tasks()),
         "connections": len(sessions) + service.hub.subscribers + service.uploads,
         "sessions_kept": len(sessions._kept) + len(sessions._running),
-        "places_taken": len(sessions._lane.pool),
+        "places_taken": len(sessions._lane.choir),
         "waiting_bytes": sessions.waiting_bytes,
     }
 
