@@ -10,6 +10,7 @@ MODULES = {
     "lstm": "models.zoo.lstm",
     "mel-cnn": "models.zoo.mel_cnn",
     "tall-kernel-cnn": "models.zoo.tall_kernel_cnn",
+    "temporal-pattern": "models.zoo.temporal_pattern",
     "two-branch": "models.zoo.two_branch",
 }
 
