@@ -63,6 +63,13 @@ def test_sound_in_any_chunks_gives_the_same_bits(at: list[float]) -> None:
     assert len(whole) == 32
 
 
+@pytest.mark.parametrize("size", [1, 98, 99, 100, 101])
+def test_sound_in_pieces_of_about_a_hop_gives_the_same_bits(size: int) -> None:
+    sound, ear = noise(1_517), GammatoneEar(SMALL)
+    pieces = [ear.feed(sound[at : at + size]) for at in range(0, len(sound), size)]
+    assert np.array_equal(np.concatenate(pieces), GammatoneEar(SMALL).feed(sound))
+
+
 def test_features_do_not_depend_on_the_level() -> None:
     sound = noise(4_000)
     assert np.array_equal(GammatoneEar(SMALL).feed(sound), GammatoneEar(SMALL).feed(sound * np.float32(0.25)))
