@@ -26,7 +26,7 @@ LIBRARY = "philharmonia"
 CLASSES = 15  # with the most recordings
 NAME = "mel-cnn"
 TO_BEAT = 94.9  # %
-SETTINGS = {"examples": 12_000, "trials": 0}  # the sizes that the search found on all libraries, if given
+SETTINGS = {"examples": 12_000, "epochs": 10, "trials": 0}
 
 
 class Philharmonia(Data):
