@@ -9,6 +9,7 @@ MODULES = {
     "listener": "models.zoo.listener",
     "lstm": "models.zoo.lstm",
     "mel-cnn": "models.zoo.mel_cnn",
+    "spiking-flute": "models.zoo.spiking_flute",
     "tall-kernel-cnn": "models.zoo.tall_kernel_cnn",
     "temporal-pattern": "models.zoo.temporal_pattern",
     "two-branch": "models.zoo.two_branch",
