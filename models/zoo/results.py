@@ -34,6 +34,7 @@ def trained_and_judged(which: System, settings: Settings, data: Data, run: Run) 
     }
     if isinstance(trained, Labeller):
         trained.answer = best_rule(trained, data.part("calibrate"))
+        results["found"] = {name: value for name, value in trained.about().items() if name != "labels"}  # by a search
         results |= costs(trained)
         run.report("judging on the report part")
         results["figures"] = {**judge(trained, data.part("report")), **trained.further(data, run)}
