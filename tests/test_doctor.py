@@ -125,6 +125,7 @@ def test_what_is_short_is_found(
 ) -> None:
     import av
 
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)  # this process's own limit stays
     monkeypatch.setattr(av if owner == "av" else owner, name, value)
     found: Finding = check(Settings())
     monkeypatch.undo()

@@ -146,6 +146,12 @@ def test_what_was_heard_is_found_again_played_corrected_and_taken_out(
         expect(page.locator(".then-problem")).to_contain_text("Nothing was named")
 
 
+def thresholds(server: LiveServer) -> dict[str, dict[str, float]]:
+    """Of the only source."""
+    (source,) = httpx.get(f"{server.url}/v1/sources").json()["sources"]
+    return dict(source["detect"]["thresholds"])
+
+
 def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
     toy_path: Path, open_page: Open, virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch, tones: Path
 ) -> None:
@@ -165,9 +171,8 @@ def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
         assert colours(page, "#live .samples canvas") > 1
         page.get_by_role("button", name="low", exact=True).press("Enter")
         page.get_by_label("low on from").press("ArrowLeft")
+        eventually(lambda: thresholds(server) == {"low": {"on": 0.69, "off": 0.4}})
         expect(page.locator("#tune-low .tuning-note")).to_have_text("")
-        (source,) = httpx.get(f"{server.url}/v1/sources").json()["sources"]
-        assert source["detect"]["thresholds"] == {"low": {"on": 0.69, "off": 0.4}}
         page.get_by_label("listen for low").uncheck()
         expect(page.locator('.lane[data-label="low"]')).to_have_attribute("data-off", "true")
         page.get_by_label("listen for low").check()

@@ -58,6 +58,7 @@ class VirtualMic:
         }
         command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
         command.append(f"--load=module-native-protocol-unix auth-anonymous=1 socket={folder}/socket")
+        self._playing: list[subprocess.Popen[bytes]] = []
         with (folder / "log").open("wb") as log:
             self._daemon = subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
         eventually(lambda: self._pactl("info").returncode == 0)
@@ -89,7 +90,8 @@ class VirtualMic:
 
     def play(self, path: Path) -> "subprocess.Popen[bytes]":
         """Start to play a file into the microphone, in real time."""
-        return subprocess.Popen(["paplay", "--device=mic", str(path)], env=self.env)
+        self._playing.append(subprocess.Popen(["paplay", "--device=mic", str(path)], env=self.env))
+        return self._playing[-1]
 
     def beside(self, other: "VirtualMic") -> dict[str, str]:
         """The environment of a program that finds both."""
@@ -97,8 +99,9 @@ class VirtualMic:
         return self.env | {"ALSA_CONFIG_PATH": self.env["ALSA_CONFIG_PATH"] + asound}
 
     def stop(self) -> None:
-        self._daemon.terminate()
-        self._daemon.wait(10)
+        for program in (*self._playing, self._daemon):
+            program.terminate()
+            program.wait(10)
 
     def _pactl(self, *arguments: str, check: bool = False) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, check=check, timeout=10)
