@@ -170,6 +170,7 @@ def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
         sounding(page, "high")
         assert colours(page, "#live .samples canvas") > 1
         page.get_by_role("button", name="low", exact=True).press("Enter")
+        expect(page.get_by_label("low on from")).to_have_value("0.7")
         page.get_by_label("low on from").press("ArrowLeft")
         eventually(lambda: thresholds(server) == {"low": {"on": 0.69, "off": 0.4}})
         expect(page.locator("#tune-low .tuning-note")).to_have_text("")
