@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import gc
 import logging
 import socket
 
@@ -12,7 +11,7 @@ from server.app import server
 from server.config import Config
 from server.fits import Unfit, check
 from server.limits import is_loopback
-from spiccato import workers
+from spiccato import garbage, workers
 from spiccato.openfiles import for_service, needed
 from spiccato.trouble import fail
 
@@ -61,7 +60,7 @@ def run(config: Config) -> None:
         if running is None:
             workers.run(settings, listening)
             return
-        gc.freeze()  # what is there from the start is no garbage: full collections, 0.1 s each, need not look at it
+        garbage.settled()
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
             running.run(sockets=[listening])
     if not running.started:

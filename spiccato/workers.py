@@ -5,7 +5,6 @@ again, and the log tells; its sessions are lost with it, the others' go on.
 """
 
 import contextlib
-import gc
 import logging
 import multiprocessing
 import os
@@ -24,6 +23,7 @@ from server import logs
 from server.app import server
 from server.place import Place
 from server.settings import Settings
+from spiccato import garbage
 from spiccato.openfiles import for_service
 from spiccato.trouble import fail
 
@@ -104,7 +104,7 @@ def work(settings: Settings, place: Place, port: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with shared(settings.host, port) as listening:
         running = server(place.settings(settings), place=place)
-        gc.freeze()  # what is there from the start is no garbage: full collections, 0.1 s each, need not look at it
+        garbage.settled()
         running.run(sockets=[listening])
     if not running.started:
         sys.exit(1)
