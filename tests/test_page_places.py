@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import socket
 from pathlib import Path
 
 import httpx
@@ -193,6 +195,23 @@ def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
         card.get_by_role("button", name="Remove").click()
         expect(card).to_have_count(0)
         assert httpx.get(f"{server.url}/v1/sources").json()["sources"] == []
+
+
+def test_a_stream_is_added_on_the_page_and_removed(server: LiveServer, open_page: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    page = open_page(server, place="/#sources", ready=".sources form")
+    page.locator(".sources form").get_by_label("address").fill(f"http://127.0.0.1:{port}/radio.mp3")
+    page.get_by_label("Name", exact=True).fill("Radio")
+    page.get_by_role("button", name="Add").click()
+    card = page.locator(".sources li")
+    expect(card).to_contain_text(f"127.0.0.1:{port}/radio.mp3")
+    expect(card).to_have_attribute("data-state", re.compile("lost|recovering"))
+    (source,) = httpx.get(f"{server.url}/v1/sources").json()["sources"]
+    assert (source["kind"], source["name"]) == ("stream", "Radio")
+    card.get_by_role("button", name="Remove").click()
+    expect(card).to_have_count(0)
+    assert httpx.get(f"{server.url}/v1/sources").json()["sources"] == []
 
 
 def test_a_server_without_microphones_says_why(server: LiveServer, open_page: Open) -> None:
