@@ -32,3 +32,19 @@ def test_a_crowd_leaves_nothing_behind_and_everything_adds_up(toy_path: Path) ->
 def test_what_the_last_third_left_behind_is_told(changed: dict[str, int], says: list[str]) -> None:
     one = {"blocks": 1_000, "files": 11, "connections": 0, "sessions_kept": 0, "places_taken": 0, "waiting_bytes": 0}
     assert soak.judged_holds([one, one, one | changed]) == says
+
+
+def test_live_connections_are_no_growth_of_files_and_a_leak_is() -> None:
+    one = {"rss_mb": 350.0, "threads": 7, "lag_p99_s": 0.001, "inbox_bytes": 0.0}
+    looks = [one | {"sessions": float(number % 7), "files": 25 + number % 7} for number in range(60)]
+    assert (
+        soak.judged(
+            [
+                look | {"sessions": look["sessions"] + number, "files": look["files"] + number}
+                for number, look in enumerate(looks)
+            ]
+        )
+        == []
+    )
+    leaking = [look | {"files": look["files"] + number // 5} for number, look in enumerate(looks)]
+    assert [said.split()[0] for said in soak.judged(leaking)] == ["files"]
