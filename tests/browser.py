@@ -123,8 +123,13 @@ class Wire:
             page.on("websocket", self.follow)
 
     def follow(self, socket: Any) -> None:
+        self._newest = socket
         socket.on("framesent", lambda data: self.sent.append(data))
         socket.on("framereceived", lambda data: self.received.append(data))
+
+    def until(self, type: str) -> Any:
+        """A context that ends once a message of that type has come."""
+        return self._newest.expect_event("framereceived", lambda data: f'"type":"{type}"' in str(data))
 
     @property
     def messages(self) -> list[dict[str, Any]]:

@@ -93,9 +93,15 @@ def test_a_threshold_is_moved_under_its_lane_and_the_engine_uses_it_at_once(
     wire = Wire(page)
     listen(page)
     sounding(page, "low")
-    page.get_by_role("button", name="low", exact=True).press("Enter")
+    name = page.get_by_role("button", name="low", exact=True)
+    filled = name.evaluate("button => { button.click(); return document.querySelector('#tune-low input').value }")
+    assert filled == "0.7"  # at once: somebody quick moves what is there
+    name.press("Enter")
+    expect(name).to_have_attribute("aria-expanded", "false")
+    name.press("Enter")
     on = page.get_by_label("low on from")
-    on.press("ArrowLeft")
+    with wire.until("configured"):
+        on.press("ArrowLeft")
     expect(page.locator("#tune-low .tuning-note")).to_have_text("")
     page.get_by_label("listen for low").uncheck()
     expect(page.locator('.lane[data-label="low"]')).to_have_attribute("data-off", "true")

@@ -79,6 +79,12 @@ export function mount(root, { onOrder, onFold, onRules, onDetect, again }) {
       else panel.root.remove()
     }
     open = open === label ? null : label
+    if (open) fill(open, last) // at once: what is not filled yet could be moved already
+  }
+
+  function fill(label, state) {
+    const { wanted, pending } = rulesOf(state, label)
+    lanes.get(label).panel.update({ ...wanted, pending })
   }
 
   function head(family, folded) {
@@ -137,7 +143,7 @@ export function mount(root, { onOrder, onFold, onRules, onDetect, again }) {
       const events = byLabel(state.session ? ours(state) : NONE)
       const theirs = byLabel(state.other?.session ? ours(state.other) : NONE)
       for (const [label, lane] of lanes) {
-        const { wanted, engine, pending } = rulesOf(state, label)
+        const { wanted, engine } = rulesOf(state, label)
         const lit = String(on.includes(label))
         if (lane.row.dataset.on !== lit) lane.row.dataset.on = lit
         const off = String(!engine)
@@ -148,8 +154,8 @@ export function mount(root, { onOrder, onFold, onRules, onDetect, again }) {
         const why = state.suppressed.find((one) => one.label === label)
         lane.row.title = explained(label, wanted, why)
         lane.why = why?.why === 'below_threshold'
-        if (open === label) lane.panel.update({ ...wanted, pending })
       }
+      if (open) fill(open, state)
       for (const [family, { inside }] of heads) {
         const names = on.filter((label) => lanes.get(label)?.row.dataset.family === family).map(words)
         const text = state.folded.includes(`family ${family}`) ? names.join(', ') : ''
