@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spiccato.config import load
+from spiccato.which import FromOption, SourceOption, ToOption, with_which
 
 if TYPE_CHECKING:
     from server.past.asked import Asked
@@ -34,30 +35,12 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings in TOML; without it, as `spiccato serve` finds them."),
 ]
-FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="Onset at or after: 2026-01-02T15:00+01:00, or ...Z.")
-]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Onset before.")]
-LabelOption = Annotated[list[str] | None, typer.Option("--label", help="This instrument; may be repeated.")]
-FamilyOption = Annotated[list[str] | None, typer.Option("--family", help="This family; may be repeated.")]
-SourceOption = Annotated[list[str] | None, typer.Option("--source", help="This source; may be repeated.")]
-SessionOption = Annotated[str | None, typer.Option("--session", help="This session.")]
-ScoreOption = Annotated[float | None, typer.Option("--min-score", min=0, max=1, help="A peak of at least this.")]
-DurationOption = Annotated[float | None, typer.Option("--min-duration-ms", min=0, help="At least so long.")]
-RetractedOption = Annotated[bool, typer.Option("--retracted", help="Also what was taken back.")]
 
 
 @app.command(name="list")
+@with_which
 def listed(
-    from_: FromOption = None,
-    to: ToOption = None,
-    label: LabelOption = None,
-    family: FamilyOption = None,
-    source: SourceOption = None,
-    session: SessionOption = None,
-    min_score: ScoreOption = None,
-    min_duration_ms: DurationOption = None,
-    retracted: RetractedOption = False,
+    which: "Asked",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, the newest.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
     database: DatabaseOption = None,
@@ -73,10 +56,10 @@ def listed(
     from server.past import query
 
     with _told():
-        asked = _asked(from_, to, label, family, source, session, min_score, min_duration_ms, retracted)
+        wanted = which.filter()
         opened, _ = _opened(database, config)
         with opened.reading() as connection:
-            events, more = query.page(connection, asked.filter(), limit)
+            events, more = query.page(connection, wanted, limit)
         opened.close()
         if as_json:
             for event in events:
@@ -88,21 +71,15 @@ def listed(
 
 
 @app.command()
+@with_which
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; `-` is the standard output.")],
+    *,
     form: Annotated[
         str | None,
         typer.Option("--format", help="ndjson, csv, audacity, jams or svl; without it, by the file's name."),
     ] = None,
-    from_: FromOption = None,
-    to: ToOption = None,
-    label: LabelOption = None,
-    family: FamilyOption = None,
-    source: SourceOption = None,
-    session: SessionOption = None,
-    min_score: ScoreOption = None,
-    min_duration_ms: DurationOption = None,
-    retracted: RetractedOption = False,
+    which: "Asked",
     database: DatabaseOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -118,13 +95,13 @@ def export(
     from spiccato.trouble import fail
 
     with _told():
-        wanted = form or file.suffix[1:]
-        chosen = next((one for one in FORMS if wanted in (one.name, one.suffix)), None)
+        named = form or file.suffix[1:]
+        chosen = next((one for one in FORMS if named in (one.name, one.suffix)), None)
         if chosen is None:
-            fail(f"--format {wanted or '(none)'}: there are {', '.join(one.name for one in FORMS)}")
-        asked = _asked(from_, to, label, family, source, session, min_score, min_duration_ms, retracted).filter()
+            fail(f"--format {named or '(none)'}: there are {', '.join(one.name for one in FORMS)}")
+        wanted = which.filter()
         opened, _ = _opened(database, config)
-        pieces = chosen.write(query.all_of(opened, asked), asked)
+        pieces = chosen.write(query.all_of(opened, wanted), wanted)
         if str(file) == "-":
             sys.stdout.writelines(pieces)
         else:
@@ -151,14 +128,13 @@ def corrections(
 
     - `spiccato history corrections mine/`, then `spiccato evaluate mine/` or `spiccato train --data mine/ ...`
     """
+    from server.past.asked import Asked
     from server.past.corrected import export as write
     from server.past.history import clip_dir
-    from server.past.query import Filter
 
     with _told():
-        asked = _asked(from_, to, None, None, source, None, None, None, False).filter()
+        wanted = Asked(from_, to, source=source or [], corrected=True).filter()
         opened, settings = _opened(database, config)
-        wanted = Filter(**{**vars(asked), "corrected": True})
         done = write(opened, clips or clip_dir(settings), folder, wanted)
         opened.close()
         typer.echo(f"{folder}: {done.named} recordings in manifest.csv, {done.nameless} in false.csv")
@@ -206,23 +182,6 @@ def _told() -> Iterator[None]:
             yield
         except (DBAPIError, OSError) as error:
             fail(reason(error))
-
-
-def _asked(
-    from_: str | None,
-    to: str | None,
-    label: list[str] | None,
-    family: list[str] | None,
-    source: list[str] | None,
-    session: str | None,
-    min_score: float | None,
-    min_duration_ms: float | None,
-    retracted: bool,
-) -> "Asked":
-    from server.past.asked import Asked
-
-    lists = (label or [], family or [], source or [])
-    return Asked(from_, to, *lists, session, min_score, min_duration_ms, retracted)
 
 
 def _opened(url: str | None, config: Path | None) -> "tuple[Database, Settings]":

@@ -14,8 +14,12 @@ def run(role: str | None, file: Path | None) -> None:
     token = secrets.token_urlsafe(BYTES)
     if file is not None:
         try:
-            opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(opened, "a") as lines:
+            opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(opened, "a+", encoding="utf-8", errors="replace") as lines:
+                lines.seek(0)
+                known = lines.read()
+                if known and not known.endswith("\n"):  # as some editors leave it
+                    lines.write("\n")
                 lines.write(f"{role or 'admin'} {token}\n")
         except OSError as error:
             fail(f"{file} cannot be written: {(error.strerror or str(error)).lower()}")

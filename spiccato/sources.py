@@ -1,14 +1,15 @@
 """`spiccato sources`: what a running service listens to, listed and changed. Knows its REST interface alone."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+
+from spiccato.options import ChannelOption, HostApiOption, JsonOption, channel_of
 
 ServerOption = Annotated[
     str | None, typer.Option("--server", metavar="URL", help="The running service. [default: the one of the settings]")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of text for people.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `spiccato sources` lists it.")]
 
 app = typer.Typer(name="sources", invoke_without_command=True)
@@ -46,12 +47,8 @@ def add(
         str | None,
         typer.Option(metavar="NAME", help="Audio input of the service's machine; without it, its default one."),
     ] = None,
-    host_api: Annotated[
-        str | None, typer.Option("--host-api", metavar="NAME", help="Only the devices of this one.")
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(metavar="N", help="From 0, or `mix`: all; without it, the driver's own mono.")
-    ] = None,
+    host_api: HostApiOption = None,
+    channel: ChannelOption = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="For people; the id is made of it.")] = None,
     muted: Annotated[bool, typer.Option("--muted", help="Do not hear it yet.")] = False,
     server: ServerOption = None,
@@ -90,17 +87,6 @@ def rename(id: IdArgument, name: Annotated[str, typer.Argument(metavar="NAME")],
 def remove(id: IdArgument, server: ServerOption = None) -> None:
     """Listen to a source no more."""
     _asked("DELETE", server, id)
-
-
-def channel_of(text: str | None) -> int | Literal["mix"] | None:
-    """A channel as an option gives it."""
-    if text is None:
-        return None
-    if text == "mix":
-        return "mix"
-    if not text.isascii() or not text.isdigit():
-        raise typer.BadParameter(f"{text!r} is neither a number from 0 nor `mix`", param_hint="--channel")
-    return int(text)
 
 
 def _asked(method: str, server: str | None, id: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:

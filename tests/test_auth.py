@@ -37,6 +37,7 @@ from server.roles import ALLOWED, Role, allowed
 from server.settings import Settings
 from server.tickets import LIFE_S, Tickets
 from server.tokens import AuthError, Tokens, check
+from spiccato import newtoken
 from tests.conftest import ROOT
 from tests.live_server import LiveServer, live_server, receive, send
 
@@ -118,6 +119,17 @@ def test_the_token_command_makes_tokens_that_the_service_takes(tmp_path: Path) -
     known = check(Settings(host="0.0.0.0", token_file=file))
     assert [known.of(token) for token in made] == [Role.ADMIN, Role.LISTEN]
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_begins_a_line_of_its_own_where_an_editor_left_the_last_one_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"listen {SECRET[Role.LISTEN]}")
+    newtoken.run(Role.PRODUCE, file)
+    known = check(Settings(host="0.0.0.0", token_file=file))
+    made = capsys.readouterr().out.strip()
+    assert [known.of(token) for token in (SECRET[Role.LISTEN], made)] == [Role.LISTEN, Role.PRODUCE]
 
 
 # --- who may do what ---
