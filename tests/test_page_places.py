@@ -5,14 +5,18 @@ import io
 import json
 import re
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import make_url
 
+from server.past.database import Database
 from tests.browser import Open, check_accessible, colours, finals, listen, sounding, stopped
 from tests.live_server import LiveServer, eventually, live_server
+from tests.past_rows import keep, row
 from tests.virtual_mic import VirtualMic
 
 
@@ -62,8 +66,8 @@ def test_many_files_are_heard_one_after_the_other(
     expect(rows).to_have_count(3)
     told = httpx.post(f"{server.url}/v1/classify", files={"file": ("letter.txt", text.read_bytes())}).json()
     expect(rows.nth(0)).to_contain_text(told["error"]["message"])
-    for row in (rows.nth(1), rows.nth(2)):
-        expect(row).to_contain_text("3.5 s: ")
+    for line in (rows.nth(1), rows.nth(2)):
+        expect(line).to_contain_text("3.5 s: ")
     rows.nth(2).get_by_role("button").first.click()
     expect(rows.nth(2).get_by_role("button").first).to_have_attribute("aria-current", "true")
     page.get_by_role("button", name="Remove tones.wav").last.click()
@@ -146,6 +150,38 @@ def test_what_was_heard_is_found_again_played_corrected_and_taken_out(
         assert {row["label"] for row in table} == {"low"}
         page.get_by_role("button", name="The day before").click()
         expect(page.locator(".then-problem")).to_contain_text("Nothing was named")
+
+
+def test_a_day_of_many_events_is_shown_page_by_page_the_newest_first(
+    toy_path: Path, open_page: Open, tmp_path: Path
+) -> None:
+    yesterday = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    noon = round(yesterday.timestamp() * 1000)
+    database = Database(make_url(f"sqlite:///{tmp_path / 'history.sqlite'}"))
+    database.prepare()
+    labels = ["low", "high"]
+    keep(database, *(row(n, onset_utc=noon + 1000 * n, label=labels[n % 2], family="test") for n in range(120)))
+    database.close()
+    with live_server(model=toy_path, history=str(tmp_path / "history.sqlite")) as server:
+        page = open_page(server, place="/#then", ready=".then-day", timezone_id="UTC")
+        page.locator(".then-day").fill(yesterday.date().isoformat())
+        rows, more = page.locator(".then-list li"), page.get_by_role("button", name="More")
+        expect(rows).to_have_count(50)
+        more.press("Enter")
+        expect(rows).to_have_count(100)
+        expect(more).to_be_visible()
+        more.press("Enter")
+        expect(rows).to_have_count(120)
+        expect(more).to_be_hidden()
+        moments = [f"12:0{n // 60}:{n % 60:02}" for n in reversed(range(120))]
+        assert page.locator(".then-list li span:first-child").all_text_contents() == moments
+
+        page.locator(".then-label").select_option("high")
+        expect(rows).to_have_count(50)
+        more.click()
+        expect(rows).to_have_count(60)
+        expect(more).to_be_hidden()
+        assert page.locator(".then-list li span:first-child").all_text_contents() == moments[::2]
 
 
 def thresholds(server: LiveServer) -> dict[str, dict[str, float]]:

@@ -45,7 +45,7 @@ export class Past {
 
   /** Look at something else: any of day, hour, label, source. */
   async look(change) {
-    this.dispatch({ day: this.view().day ?? dayOf(new Date()), ...change, loading: true, problem: null })
+    this.dispatch({ day: this.view().day ?? dayOf(new Date()), ...change, next: null, loading: true, problem: null })
     const turn = ++this.turn
     const then = this.view()
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
@@ -64,10 +64,11 @@ export class Past {
   /** The following page. */
   async more() {
     const then = this.view()
+    if (then.next === null) return // another choice is being looked for
     const turn = ++this.turn
     await this.#attempt(async () => {
       const page = await service.history(asked(then, { limit: PAGE, cursor: then.next }))
-      if (turn === this.turn) this.dispatch({ events: [...then.events, ...page.events], next: page.next })
+      if (turn === this.turn) this.dispatch({ events: [...this.view().events, ...page.events], next: page.next })
     })
   }
 
