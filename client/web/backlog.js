@@ -15,17 +15,19 @@ export class Backlog {
     this.chunks = [] // {first, end, message}, oldest first
     this.sent = 0 // chunks before this place were sent over this connection
     this.number = 0
-    this.broken = false // the next chunk is not the continuation of the last one
   }
 
-  /** Float samples; missing: lost before them. Returns how many old samples were given up for them. */
-  add(samples, missing = 0) {
+  /**
+   * Float samples; missing: lost before them; broken: they are not the continuation of the last ones. Returns how many
+   * old samples were given up for them.
+   */
+  add(samples, missing = 0, broken = false) {
     this.next += missing
     const message = new ArrayBuffer(HEADER_BYTES + samples.byteLength)
     const view = new DataView(message)
     view.setUint8(0, MAGIC)
     view.setUint8(1, VERSION)
-    view.setUint8(2, this.broken ? DISCONTINUITY : 0)
+    view.setUint8(2, broken ? DISCONTINUITY : 0)
     view.setUint32(4, this.number++, true)
     view.setBigUint64(8, BigInt(this.next), true)
     new Float32Array(message, HEADER_BYTES).set(samples)
@@ -33,7 +35,6 @@ export class Backlog {
     this.next += samples.length
     this.chunks.push({ first, end: this.next, message })
     this.kept += samples.length
-    this.broken = false
     let given = 0
     while (this.kept > this.limit) given += this.#shift()
     return given
@@ -44,14 +45,9 @@ export class Backlog {
     while (this.chunks.length > 0 && this.chunks[0].end <= sample) this.#shift()
   }
 
-  /** The next message that was not sent over this connection, or null. */
-  peek() {
-    return this.chunks[this.sent]?.message ?? null
-  }
-
-  /** The message of `peek` went. */
-  pass() {
-    this.sent += 1
+  /** Give `send` each message that was not sent over this connection, until it returns false: that one did not go. */
+  flow(send) {
+    while (this.sent < this.chunks.length && send(this.chunks[this.sent].message)) this.sent += 1
   }
 
   /** A new connection goes on with the session: everything that was not heard goes again. */

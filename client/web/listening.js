@@ -156,8 +156,7 @@ export class Listening {
     const { backlog } = this
     let unheard = 0
     if (backlog) {
-      backlog.broken ||= broken
-      unheard = backlog.add(samples, missing)
+      unheard = backlog.add(samples, missing, broken)
       this.second?.hear(samples, missing, broken)
     } else unheard = samples.length + missing // no session to be part of
     this.#pump()
@@ -177,7 +176,6 @@ export class Listening {
 
   /** Send what waits, as far as the connection takes it. */
   #pump() {
-    const { backlog, link } = this
-    for (let message = backlog?.peek(); message && link.audio(message); message = backlog.peek()) backlog.pass()
+    this.backlog?.flow((message) => this.link.audio(message))
   }
 }

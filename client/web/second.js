@@ -32,8 +32,7 @@ export class Second {
 
   /** The samples that the first session is given, with what was lost before them. */
   hear(samples, missing, broken) {
-    this.backlog.broken ||= broken
-    this.backlog.add(samples, missing)
+    this.backlog.add(samples, missing, broken)
     this.#pump()
   }
 
@@ -60,8 +59,6 @@ export class Second {
   }
 
   #pump() {
-    const { backlog, link } = this
-    if (!this.ready) return
-    for (let message = backlog.peek(); message && link.audio(message); message = backlog.peek()) backlog.pass()
+    if (this.ready) this.backlog.flow((message) => this.link.audio(message))
   }
 }
