@@ -46,6 +46,14 @@ def train(
     false_onsets: Annotated[
         float | None, typer.Option("--false-onsets-per-hour", min=0.0, help=FALSE_ONSETS_HELP)
     ] = None,
+    twin: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For use, once FILE, of the same command without this, has been judged: learn from the half that judged"
+            " it too, and carry its figures.",
+        ),
+    ] = None,
     compute: Annotated[
         str, typer.Option("--device", help="`cpu`, `cuda`, or `auto`: a GPU where there is one.")
     ] = "auto",
@@ -93,7 +101,7 @@ def train(
     of_a_whole_model = {
         "--run": run, "--patience": patience, "--variant": variant != "shared", "--shift-decays": shift_decays,
         "--no-soundfonts": not soundfonts, "--device": compute != "auto",
-        "--false-onsets-per-hour": false_onsets is not None,
+        "--false-onsets-per-hour": false_onsets is not None, "--twin": twin,
     }  # fmt: skip
     if system is not None:
         others = {**given, **of_a_whole_model, "--add": label, "--scenes": scenes}
@@ -126,7 +134,7 @@ def train(
         raise typer.BadParameter(TRAIN_EXTRA.format(missing=error.name)) from error
     from dataclasses import replace
 
-    from engine.weights import save
+    from engine.weights import ModelError, load, save
     from models.card import card
     from models.data.ontology import LABELS
 
@@ -137,7 +145,7 @@ def train(
     elif variant != "shared":
         raise typer.BadParameter(f"--variant {variant!r} is not one of shared, bank")
     recipe = replace(recipe, variant=variant, shift_decays=shift_decays)
-    folder = run or default_folder(out, recipe, data, soundfonts, patience)
+    folder = run or default_folder(out, recipe, data, soundfonts, patience, twin)
     console = Console(stderr=True)
     try:
         device = device_of(compute)
@@ -152,8 +160,9 @@ def train(
                 run=Run(folder, patience),
                 device=device,
                 budget=DEFAULT_FALSE_ONSETS if false_onsets is None else false_onsets,
+                twin=load(twin) if twin else None,
             )
-    except (OSError, CorpusError, CheckpointError, RunError) as error:
+    except (OSError, CorpusError, CheckpointError, RunError, ModelError) as error:
         raise typer.BadParameter(str(error)) from error
     save(model, out)
     out.with_suffix(".md").write_text(card(out), encoding="utf-8")

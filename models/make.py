@@ -24,10 +24,11 @@ from models.further import further
 from models.hearing import hear
 from models.run import Run, identity
 from models.train import Recipe, fit
+from models.twin import check_twin, of_twin, released
 from models.validation import held_out
 
 NAME = "orchestra"
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 SCORES = 60  # of music21's corpus, from which scenes are taken where the recipe asks for any
 
 
@@ -40,11 +41,13 @@ def make(
     run: Run | None = None,
     device: str = "cpu",
     budget: float | None = BUDGET,
+    twin: Model | None = None,
 ) -> Model:
     """Read, render, train, calibrate, evaluate. The same folders, soundfonts, recipe and machine give the same bytes.
 
     `progress` is told of the recordings that are decoded. budget: false onsets an hour for each label. `run` keeps
-    checkpoints and a log, and goes on from them.
+    checkpoints and a log, and goes on from them. twin: a model of the same recipe and data, whose figures this one is
+    given: it learns from the report half too. Raises RunError if it is none.
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     clips = read_corpora(folders, progress=progress)
@@ -52,6 +55,9 @@ def make(
     rendered = render_all(soundfonts)
     report(f"{len(rendered)} notes rendered from {len(soundfonts)} soundfonts")
     clips += rendered
+    if twin is not None:
+        check_twin(twin, recipe, described(clips))
+        clips = released(clips)
     if run is not None:
         run.report = report
         run.open(recipe, identity(clips, described(clips)), device)
@@ -68,7 +74,7 @@ def make(
     if run is not None and run.best:
         report(f"best epoch on libraries left out: {run.best['epoch']} of {recipe.epochs}")
     report("calibrating and evaluating")
-    model = finished(model, clips, recipe, budget)
+    model = finished(model, clips, recipe, budget, twin)
     if run is not None:
         model = replace(model, trained={**model.trained, "best_epoch": run.best})
     return model
@@ -82,25 +88,31 @@ def stage_of(clips: Sequence[Clip], recipe: Recipe) -> Stage:
     return Stage(clips, Ensemble(clips, scores), recipe.score_share, recipe.stretch_share)
 
 
-def finished(model: Model, clips: list[Clip], recipe: Recipe, budget: float | None = BUDGET) -> Model:
-    """The model with thresholds from the calibration half and figures from the other."""
+def finished(
+    model: Model, clips: list[Clip], recipe: Recipe, budget: float | None = BUDGET, twin: Model | None = None
+) -> Model:
+    """The model with thresholds from the calibration half and figures from the other, or the twin's."""
     trained = {"recipe": recipe.to_dict(), "data": described(clips)}
+    if twin is not None:
+        trained |= of_twin(twin)
     return judged(replace(model, trained=trained), clips, budget)
 
 
 def judged(model: Model, clips: Sequence[Clip], budget: float | None) -> Model:
-    """The same network with new thresholds, to `budget` false onsets an hour, and figures for them."""
+    """The same network with new thresholds, to `budget` false onsets an hour, and figures for them; a twin's stay."""
     known = [clip for clip in clips if clip.part == "calibrate"]
     on, off, calibration = calibrated(
         hear(model, [clip for clip in known if clip.label in LABELS]),
         hear(model, [clip for clip in known if clip.label not in LABELS]),
         budget,
     )
-    model = replace(model, on=tuple(on), off=tuple(off))
+    model = replace(model, on=tuple(on), off=tuple(off), trained={**model.trained, "calibration": calibration})
+    if "twin" in model.trained:
+        return model
     settings = LatchSettings(on=model.on, off=model.off, enabled=(True,) * len(on))
     report = [clip for clip in clips if clip.part == "report"]
     figures = {**evaluate(model, report, settings), "further": further(model, report)}
-    return replace(model, trained={**model.trained, "calibration": calibration, "figures": figures})
+    return replace(model, trained={**model.trained, "figures": figures})
 
 
 def described(clips: list[Clip]) -> dict[str, Any]:

@@ -171,9 +171,12 @@ def differences(theirs: Any, ours: Any, name: str = "") -> list[str]:
     return [] if theirs == ours else [f"{name} is {theirs} there and {ours} here"]
 
 
-def default_folder(out: Path, recipe: Recipe, data: Sequence[Path], soundfonts: bool, patience: int | None) -> Path:
+def default_folder(
+    out: Path, recipe: Recipe, data: Sequence[Path], soundfonts: bool, patience: int | None, twin: Path | None = None
+) -> Path:
     """Below `build/runs/`, named after the model file and the command: the same command finds its run again."""
-    asked = json.dumps([recipe.to_dict(), [str(path.resolve()) for path in data], soundfonts, patience])
+    beside = [str(twin.resolve())] if twin else []
+    asked = json.dumps([recipe.to_dict(), [str(path.resolve()) for path in data], soundfonts, patience, *beside])
     return RUNS / f"{out.stem}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
 
 
