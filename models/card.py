@@ -8,6 +8,7 @@ from engine.weights import Model, load
 from models.evaluation.operations import activation_sparsity, connection_sparsity, footprint_bytes
 
 COMMAND = "spiccato train --data DIR --seed {seed} --out {name}.safetensors"
+FOR_USE = " --twin TWIN.safetensors"
 
 CREDITS = {
     "philharmonia": "Philharmonia Orchestra sound samples",
@@ -46,6 +47,9 @@ def card(path: Path) -> str:
     layers = "-".join([str(front.fibres), *(str(layer.weight.shape[1]) for layer in model.layers)])
     weights = sum(layer.weight.size for layer in model.layers)
     false = figures["false_onsets"]
+    command = COMMAND.format(seed=recipe["seed"], name=model.name)
+    if "twin" in trained:
+        command = f"{command.replace(model.name, 'TWIN')}`, then `{command}{FOR_USE}"
     sections = [
         f"# {model.name} {model.version}",
         f"A spiking network that names {len(model.labels)} instruments, live. Written from the model file by"
@@ -70,6 +74,7 @@ def card(path: Path) -> str:
             ],
         ),
         "## What it is worth",
+        *_of_twin(trained.get("twin")),
         f"Measured through the engine on {figures['clips']} clips of libraries, or where an instrument has only one"
         " library of physical instruments, that the network did not learn from and that set no threshold. Balanced"
         " accuracy: the mean over the labels of the share of clips whose label has the greatest mean score since the"
@@ -98,7 +103,7 @@ def card(path: Path) -> str:
                 ),
             ],
         ),
-        *_calibration(trained.get("calibration")),
+        *_calibration(trained.get("calibration"), "twin" in trained),
         *_further(model, figures.get("further")),
         "False onsets by label: " + (", ".join(f"{k} {v}" for k, v in false["labels"].items()) or "none") + ".",
         "### Each label",
@@ -125,7 +130,7 @@ def card(path: Path) -> str:
             ],
         ),
         "## How it was made",
-        f"Reproduce: `{COMMAND.format(seed=recipe['seed'], name=model.name)}`, with the folder of recordings that"
+        f"Reproduce: `{command}`, with the folder of recordings that"
         " `docs/models.md` describes and the Debian packages fluidsynth, fluid-soundfont-gm, timgm6mb-soundfont and"
         " musescore-general-soundfont. The same data, seed, library versions and kind of CPU give the same bytes.",
         _table(("setting", "value"), [(key, f"`{value}`") for key, value in sorted(recipe.items())]),
@@ -148,6 +153,17 @@ def card(path: Path) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _of_twin(twin: dict[str, str] | None) -> list[str]:
+    if twin is None:
+        return []
+    return [
+        f"**The figures are those of its twin**, {twin['name']} {twin['version']} (SHA-256 `{twin['sha256']}`), with"
+        " that file's thresholds: the same recipe and seed, without the clips that judge. Once they had judged it, this"
+        " model was trained with them as well, for use: more real libraries are what helps with others. By how much, no"
+        " sound is left here to tell; judge it on recordings of your own."
+    ]
+
+
 def _fine(front: FrontEnd) -> str:
     if not front.fine_samples:
         return ""
@@ -156,6 +172,8 @@ def _fine(front: FrontEnd) -> str:
         f" {list(front.fine_gains)}"
     )
 
+
+SAME_ROOMS = ", and most of these clips share a room with some that it learned from"
 
 LIMITS = """\
 * It is wrong often, above all between neighbours of one family. Read the table of labels before
@@ -176,7 +194,7 @@ LIMITS = """\
 * Below about -70 dBFS the engine's gate keeps the gain; quieter sounds are not heard."""
 
 
-def _calibration(told: dict[str, Any] | None) -> list[str]:
+def _calibration(told: dict[str, Any] | None, for_use: bool) -> list[str]:
     """What each budget of false onsets would buy; models before 1.1 do not tell."""
     if told is None:
         return []
@@ -184,7 +202,8 @@ def _calibration(told: dict[str, Any] | None) -> list[str]:
     return [
         "### Thresholds",
         f"Set on {told['clips']} clips and {told['hours_of_noise_and_speech']} h of noise and speech of the calibration"
-        " half, to the budget in bold; the table is of those same clips, so it flatters, the more the lower the budget."
+        " half, to the budget in bold; the table is of those same clips, so it flatters, the more the lower the budget"
+        f"{SAME_ROOMS if for_use else ''}."
         " `spiccato calibrate` sets another.",
         _table(
             ("budget an hour and label", "false onsets", "recall", "precision", "F1", "labels that never turn on"),

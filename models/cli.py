@@ -50,8 +50,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="For use, once FILE, of the same command without this, has been judged: learn from the half that judged"
-            " it too, and carry its figures.",
+            help="For use, once FILE, made by the same command without this, has been judged: learn from the half that"
+            " judged it too, and carry its figures.",
         ),
     ] = None,
     compute: Annotated[

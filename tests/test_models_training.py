@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import typer  # noqa: E402
 
 from engine.config import FrontEnd  # noqa: E402
 from engine.latch import LatchSettings  # noqa: E402
-from engine.weights import Model, load, to_bytes  # noqa: E402
+from engine.weights import Model, load, save, to_bytes  # noqa: E402
 from models import cli  # noqa: E402
 from models.card import card  # noqa: E402
 from models.data.corpus import read_folder  # noqa: E402
@@ -24,8 +25,9 @@ from models.data.ontology import LABELS  # noqa: E402
 from models.data.scenes import ANY, OFF, ON  # noqa: E402
 from models.evaluate import balanced_accuracy, false_onsets  # noqa: E402
 from models.hearing import hear  # noqa: E402
-from models.make import make  # noqa: E402
+from models.make import judged, make  # noqa: E402
 from models.networks import SpikingLayer, SpikingNetwork  # noqa: E402
+from models.run import RunError  # noqa: E402
 from models.train import Recipe, loss_of, schedule  # noqa: E402
 from tests.conftest import ORCHESTRA  # noqa: E402
 from tests.models_corpus import write_corpus  # noqa: E402
@@ -57,6 +59,65 @@ def test_a_trained_model_tells_its_recipe_its_data_and_its_figures(tiny: Model) 
     assert tiny.trained["data"]["train"]["libraries"] == {"philharmonia": 8, "speech_commands_bg": 4}
     assert tiny.trained["data"]["report"]["libraries"] == {"esc50": 2, "vsco2_tonejs": 4}
     assert set(tiny.trained["figures"]["balanced_accuracy"]) == {"100", "200", "500", "1000"}
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory, tiny: Model) -> Model:
+    path = tmp_path_factory.mktemp("twin") / "twin.safetensors"
+    save(tiny, path)
+    return load(path)
+
+
+@pytest.fixture(scope="module")
+def for_use(folder: Path, twin: Model) -> Model:
+    return make(folder, TINY, soundfonts=(), twin=twin)
+
+
+def test_a_model_for_use_learns_from_the_clips_that_judged_its_twin_and_has_the_twins_figures(
+    twin: Model, for_use: Model
+) -> None:
+    assert for_use.trained["data"]["train"]["libraries"] == {
+        "esc50": 2, "philharmonia": 8, "speech_commands_bg": 4, "vsco2_tonejs": 4,
+    }  # fmt: skip
+    assert for_use.trained["data"]["report"]["clips"] == 0
+    assert for_use.trained["data"]["calibrate"] == twin.trained["data"]["calibrate"]
+    assert not np.array_equal(for_use.layers[0].weight, twin.layers[0].weight)
+    assert for_use.trained["figures"] == twin.trained["figures"]
+    assert for_use.trained["twin"] == {"name": twin.name, "version": twin.version, "sha256": twin.sha256}
+    assert for_use.trained["calibration"]["clips"] == twin.trained["calibration"]["clips"]
+
+
+def test_the_card_of_a_model_for_use_says_whose_figures_it_shows(tmp_path: Path, twin: Model, for_use: Model) -> None:
+    texts = []
+    for model in (twin, for_use):
+        path = tmp_path / "model.safetensors"
+        save(model, path)
+        texts.append(card(path))
+    assert "twin" not in texts[0]
+    assert f"those of its twin**, orchestra {twin.version} (SHA-256 `{twin.sha256}`)" in texts[1]
+    assert "--twin TWIN.safetensors" in texts[1]
+
+
+def test_new_thresholds_leave_a_model_for_use_its_twins_figures(folder: Path, for_use: Model) -> None:
+    strict = judged(for_use, read_folder(folder, parts=("calibrate", "report")), budget=0.5)
+    assert strict.trained["figures"] == for_use.trained["figures"]
+    assert strict.trained["calibration"]["chosen"]["budget_per_hour"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"recipe": {**TINY.to_dict(), "epochs": 9}}, "recipe.epochs is 9 there and 3 here"),
+        ({"twin": {}}, "has learned from the report half itself"),
+        ({"data": {"train": {"clips": 11}}}, "data.train.clips is 11 there and 12 here"),
+    ],
+)
+def test_a_twin_of_another_recipe_or_other_data_is_refused_before_anything_is_learned(
+    folder: Path, tiny: Model, change: dict[str, Any], reason: str
+) -> None:
+    other = replace(tiny, trained={**tiny.trained, **change})
+    with pytest.raises(RunError, match=re.escape(reason)):
+        make(folder, TINY, soundfonts=(), twin=other)
 
 
 def test_the_command_writes_a_model_and_its_card(folder: Path, tmp_path: Path) -> None:
