@@ -88,6 +88,8 @@ def test_every_instrument_is_in_one_place_and_finds_itself() -> None:
 
 def test_a_coarse_name_means_several_labels_and_a_family() -> None:
     assert labels_of("Guitars") == ("guitar_acoustic", "guitar_electric")
+    assert labels_of("brass_acoustic") == labels_of("brass")
+    assert labels_of("brass_electronic") == labels_of("string_synthetic") == ()
     assert labels_of("strings") == ("violin", "viola", "cello", "double_bass")
     assert labels_of("cello") == ("cello",)
     assert labels_of("cor anglais") == labels_of("theremin") == ()

@@ -118,8 +118,9 @@ def instrument_of(name: str) -> str | None:
 
 
 def coarse_of(name: str) -> tuple[str, ...]:
-    """The labels that a coarse name covers, empty where it is not one."""
-    return next((labels for coarse, labels in COARSE.items() if _words(coarse) == _words(name) - FILLERS), ())
+    """The labels that a coarse name covers, empty where it is not one. NSynth says `brass_acoustic`."""
+    words = _words(name) - FILLERS - {"acoustic"}
+    return next((labels for coarse, labels in COARSE.items() if _words(coarse) == words), ())
 
 
 def _words(name: str) -> frozenset[str]:
