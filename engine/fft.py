@@ -89,20 +89,35 @@ def power_spectrum_for(n: int) -> Callable[..., None]:
         src, dst = dst, src
     stages += [_mirror(half, src, dst), _untangle(half, src, dst)]
 
-    # numba calls no list of functions: the stages are chained, each calling the one before
-    chain = stages[0]
-    for stage in stages[1:]:
-        chain = _then(chain, stage)
-    return chain
+    return _in_turn(stages)
 
 
-def _then(before: Callable[..., Any], stage: Callable[..., Any]) -> Callable[..., Any]:
+def _in_turn(stages: list[Callable[..., Any]]) -> Callable[..., Any]:
+    """One function that calls them all, at most nine: numba calls no list of functions.
+
+    Not a chain of pairs: each pair would be compiled and optimised again with all that it calls.
+    """
+    nine: list[Callable[..., Any]] = stages + [_nothing] * (9 - len(stages))
+    a, b, c, d, e, f, g, h, i = nine
+
     @part
-    def both(ear, scratch):  # type: ignore[no-untyped-def]
-        before(ear, scratch)
-        stage(ear, scratch)
+    def in_turn(ear, scratch):  # type: ignore[no-untyped-def]
+        a(ear, scratch)
+        b(ear, scratch)
+        c(ear, scratch)
+        d(ear, scratch)
+        e(ear, scratch)
+        f(ear, scratch)
+        g(ear, scratch)
+        h(ear, scratch)
+        i(ear, scratch)
 
-    return both
+    return in_turn
+
+
+@part
+def _nothing(ear, scratch):  # type: ignore[no-untyped-def]
+    pass
 
 
 def _first_stage(half: int, dst: int) -> Callable[..., Any]:

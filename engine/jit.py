@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import llvmlite
 import numba
 from numba.core import types
 
@@ -35,8 +36,8 @@ def kernel(function: F) -> F:
     """Compile `function` with `OPTIONS`, and keep the machine code on disk where there is a place for it."""
     name_by_whole_types()
     compiled = numba.njit(**OPTIONS)(function)
-    if cache_directory() is not None:
-        compiled._cache = KernelCache(function)
+    if (folder := cache_directory()) is not None:
+        compiled._cache = KernelCache(function, folder)
     return compiled  # type: ignore[no-any-return]
 
 
@@ -88,9 +89,10 @@ def cache_directory() -> Path | None:
     """Where compiled kernels are kept; None, with a warning, where nothing can be written.
 
     `$NUMBA_CACHE_DIR`, else `$XDG_CACHE_HOME/spiccato`, else `~/.cache/spiccato`, and there a directory for this very
-    source: numba renews a kernel when its own file changes, but not when a file changes that it calls.
+    source: numba renews a kernel when its own file changes, but not when a file changes that it calls. Another numba
+    may compile otherwise, and cannot be trusted to read what this one wrote.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"numba {numba.__version__}, llvmlite {llvmlite.__version__}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")

@@ -8,6 +8,7 @@ anew, what cannot be written is told.
 """
 
 import hashlib
+import inspect
 import os
 import pickle
 import tempfile
@@ -63,12 +64,12 @@ class KernelFiles:
 class KernelCache(FunctionCache):  # type: ignore[misc]
     """numba's cache of one function, in `KernelFiles`; a disk that cannot be written ends no start."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         super().__init__(function)
-        locator = self._impl.locator
-        self._cache_file = KernelFiles(
-            Path(locator.get_cache_path()), self._impl.filename_base, locator.get_source_stamp()
-        )
+        # what the file says, not its place or its time: another installation of the same source has the same kernels
+        source = hashlib.sha256(Path(inspect.getfile(function)).read_bytes()).hexdigest()
+        self._cache_path = str(folder)
+        self._cache_file = KernelFiles(folder, self._impl.filename_base, source)
 
     def save_overload(self, sig: object, data: Any) -> None:
         try:

@@ -27,7 +27,7 @@ async def gathered(place: Place, own: bytes) -> bytes:
 async def _text(place: Place, number: int, own: bytes) -> str | None:
     if number == place.number:
         return own.decode()
-    transport = httpx.AsyncHTTPTransport(uds=str(place.socket_of(number)))
+    transport = httpx.AsyncHTTPTransport(verify=False, uds=str(place.socket_of(number)))  # no TLS in a file
     try:
         async with httpx.AsyncClient(transport=transport, timeout=PATIENCE_S) as http:
             answer = await http.get("http://localhost/metrics")

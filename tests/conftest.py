@@ -1,9 +1,12 @@
 """Fixtures that more than one file uses, and how the suite is run: the longest files first."""
 
 import os
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
+from httpx import create_ssl_context
 
 from engine.weights import Model, load, save
 from tests.browser import launch, open_page, playwright, tones
@@ -12,6 +15,10 @@ from tests.toy import toy_model
 from tests.virtual_mic import virtual_mic
 
 __all__ = ["launch", "open_page", "orchestra_server", "playwright", "server", "tones", "virtual_mic"]
+
+# Each call of httpx would read the certificates of all authorities anew: 20 ms, of which a test makes dozens.
+httpx._transports.default.create_ssl_context = cache(create_ssl_context)
+httpx._config.DEFAULT_TIMEOUT_CONFIG.read = 60.0  # of a machine that does much else at once
 
 os.environ["SPICCATO_HISTORY"] = "off"  # no test writes into the state of whoever runs it
 

@@ -68,7 +68,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def eventually(condition: Any, seconds: float = 10.0) -> None:
+def eventually(condition: Any, seconds: float = 60.0) -> None:
     """Poll until `condition()` is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
@@ -91,7 +91,7 @@ def send(ws: ClientConnection, type: str, **fields: Any) -> None:
     ws.send(json.dumps({"type": type, **fields}))
 
 
-def receive(ws: ClientConnection, timeout: float = 30.0) -> dict[str, Any]:
+def receive(ws: ClientConnection, timeout: float = 60.0) -> dict[str, Any]:
     """The next JSON message; binary ones are skipped."""
     while isinstance(data := ws.recv(timeout), bytes):
         pass

@@ -26,13 +26,13 @@ class RedisServer:
         options |= {"appendfsync": "always", "save": ""}
         command = ["redis-server", *(part for name, value in options.items() for part in (f"--{name}", value))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        eventually(lambda: self.ask("ping") == "PONG" or self._process.poll() is not None, 30)
+        eventually(lambda: self.ask("ping") == "PONG" or self._process.poll() is not None)
         assert self._process.poll() is None, "redis-server did not start"
 
     def stop(self) -> None:
         """As with kill -9."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def hang(self) -> None:
         """It takes connections and answers nothing."""

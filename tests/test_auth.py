@@ -506,7 +506,7 @@ def test_no_log_line_ever_holds_a_token_or_a_ticket(toy_path: Path) -> None:
             except InvalidStatus:
                 pass
         process.send_signal(signal.SIGINT)
-        out, log = process.communicate(timeout=30)
+        out, log = process.communicate(timeout=60)
     assert process.returncode == 0
     lines = [json.loads(line) for line in log.splitlines()]
     assert {"connect", "disconnect", "refused", "ready"} <= {line["message"].split()[0] for line in lines}

@@ -238,9 +238,9 @@ def test_a_real_device_gives_contiguous_blocks_at_its_own_rate(
 def test_the_recording_process_ends_even_when_its_parent_is_killed(virtual_mic: VirtualMic, toy_path: Path) -> None:
     command = [sys.executable, "-m", "spiccato", "listen", "--device", "pulse", "--model", str(toy_path)]
     with subprocess.Popen(command, cwd=ROOT, env=virtual_mic.env, stdout=subprocess.PIPE) as parent:
-        eventually(lambda: virtual_mic.recorded_by() == 1, 60)
+        eventually(lambda: virtual_mic.recorded_by() == 1)
         parent.kill()
-    eventually(lambda: virtual_mic.recorded_by() == 0, 30)
+    eventually(lambda: virtual_mic.recorded_by() == 0)
 
 
 def test_the_script_needs_nothing_of_ours_on_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

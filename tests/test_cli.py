@@ -247,7 +247,7 @@ def test_serve_tells_its_address_serves_and_stops_when_told(
         found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
         assert found is not None
         sources = f"{found[0]}/v1/sources"
-        eventually(lambda: states(sources) == ["healthy"], 30)
+        eventually(lambda: states(sources) == ["healthy"])
         process.send_signal(number)
         log = process.stderr.read()
     assert process.returncode == (0 if number == signal.SIGINT else -signal.SIGTERM)

@@ -45,11 +45,18 @@ def test_kernels_are_kept_for_the_source_that_they_were_made_from(tmp_path: Path
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
     first = run(copy, **cache).stdout.split("\n")[0]
     assert Path(first).parent == tmp_path / "kernels"
-    assert list(Path(first).rglob("*.kernel"))
-    with (copy / "engine" / "bands.py").open("a") as source:
-        source.write("# changed\n")
+    kept = {kernel.name for kernel in Path(first).glob("*.kernel")}
+    assert kept
     where = "from engine.jit import cache_directory; print(cache_directory())"
-    assert run(copy, where, **cache).stdout.strip() != first
+    assert run(copy, f"import numba; numba.__version__ = '9.9'; {where}", **cache).stdout.strip() != first
+    moved = copy.rename(tmp_path / "another")  # and each of its files is newer
+    for source in moved.rglob("*.py"):
+        source.touch()
+    assert run(moved, **cache).stdout.split("\n")[0] == first
+    assert {kernel.name for kernel in Path(first).glob("*.kernel")} == kept
+    with (moved / "engine" / "bands.py").open("a") as source:
+        source.write("# changed\n")
+    assert run(moved, where, **cache).stdout.strip() != first
 
 
 def test_without_a_writable_place_the_engine_warns_and_works() -> None:

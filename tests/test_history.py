@@ -336,7 +336,7 @@ def test_a_history_that_is_lost_harms_no_session_and_is_told(toy_path: Path, tmp
         assert [m["phase"] for m in stream(server, SONG) if m["type"] == "event"] == ["onset", "offset"] * 2
         eventually(lambda: not checked(server)["ok"])
         # the next session would be heard at once
-        eventually(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 20)
+        eventually(lambda: httpx.get(f"{server.url}/readyz").status_code == 200)
         assert "rows wait" in checked(server)["reason"]
         answer = httpx.get(f"{server.url}/v1/history")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "history_lost")

@@ -114,7 +114,7 @@ def test_a_pause_longer_than_the_service_waits_ends_no_session(toy_path: Path) -
 def test_a_service_that_is_started_again_is_found_again(toy_path: Path) -> None:
     port = free_port()
     found = asyncio.Event()
-    input = FakeInput([FakeReader(HALL, [*LOW, found, *LOW, FOREVER])])
+    input = FakeInput([FakeReader(HALL, [*LOW, found, *LOW, FOREVER])], watch=Watch(give_up_s=300.0))
     with ExitStack() as first, ExitStack() as second:
 
         def restart() -> None:

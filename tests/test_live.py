@@ -66,7 +66,7 @@ def test_stop_is_answered_by_the_last_events_the_summary_and_close_1000(server: 
         assert messages[-2]["phase"] == "offset"
         assert messages[-2]["reason"] == "stop"
         with pytest.raises(ConnectionClosed) as closed:
-            ws.recv(10)
+            ws.recv(60)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1000
 
@@ -167,7 +167,7 @@ def test_a_session_too_many_is_refused_before_the_upgrade(toy_path: Path) -> Non
                 told = receive(page)  # a page cannot read a 503
                 assert {name: told[name] for name in error} == error
                 with pytest.raises(ConnectionClosed) as closed:
-                    page.recv(10)
+                    page.recv(60)
                 assert closed.value.rcvd is not None
                 assert closed.value.rcvd.code == 1013
             assert len(server.service.sessions) == 2
@@ -209,7 +209,7 @@ def test_info_tells_labels_formats_and_limits(server: LiveServer) -> None:
     assert info["stream"]["sample_rate"] == [8_000, 192_000]
     assert info["upload"]["max_bytes"] == server.settings.max_upload_bytes
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "alive"}
-    eventually(lambda: httpx.get(f"{server.url}/readyz").json()["status"] == "ready", 20)
+    eventually(lambda: httpx.get(f"{server.url}/readyz").json()["status"] == "ready")
 
 
 def test_nothing_is_served_before_the_kernels_are_ready(server: LiveServer) -> None:
@@ -236,7 +236,7 @@ def test_when_the_server_stops_each_session_gets_its_last_events_and_summary(toy
     messages = until(socket, "summary")
     assert (messages[-2]["phase"], messages[-2]["reason"]) == ("offset", "shutdown")
     with pytest.raises(ConnectionClosed) as closed:
-        socket.recv(10)
+        socket.recv(60)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
     ws.__exit__(None, None, None)
@@ -250,7 +250,7 @@ def test_a_stalled_source_is_told_and_an_idle_session_is_closed(toy_path: Path) 
         assert ("source", "stalled") in [(m["type"], m.get("state")) for m in messages]
         assert messages[-2]["code"] == "idle"
         with pytest.raises(ConnectionClosed) as closed:
-            ws.recv(10)
+            ws.recv(60)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4408
 
@@ -287,7 +287,7 @@ def test_a_fault_of_the_server_ends_one_session_with_an_error_and_no_other(
         assert (error["code"], error["retryable"], summary["type"]) == ("internal", True, "summary")
         assert "a fault" not in error["message"]
         with pytest.raises(ConnectionClosed) as closed:
-            ws.recv(10)
+            ws.recv(60)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4500
         send(beside, "stop")

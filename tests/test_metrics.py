@@ -141,7 +141,7 @@ def test_ready_means_that_every_check_is_good(server: LiveServer) -> None:
 
 
 def test_what_is_not_ready_is_named(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    eventually(lambda: checks(server)[0] == 200, 20)
+    eventually(lambda: checks(server)[0] == 200)
     service = server.service
     for name, object_, value, check, status in (
         ("ready", service, False, "kernels", "starting"),

@@ -136,7 +136,7 @@ def test_a_real_virtual_port_is_heard_by_another_client(tmp_path: Path) -> None:
     finally:
         if jack is not None:
             jack.terminate()
-            jack.wait(10)
+            jack.wait(60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "note_on channel=0 note=36 velocity=64 time=0",

@@ -51,7 +51,7 @@ class Broker:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 class Watcher:
@@ -305,7 +305,7 @@ def test_what_is_retained_of_a_source_goes_with_it_and_at_the_next_start(toy_pat
     def kept(port: int) -> dict[str, str]:
         """All that is retained."""
         with watching(port) as late:
-            assert late.subscribed.wait(10)
+            assert late.subscribed.wait(60)
             late.publish("end", "")
             eventually(lambda: "end" in late.newest)
             return {topic: text for topic, text in late.newest.items() if text}

@@ -56,7 +56,7 @@ def test_every_answer_is_one_that_is_described(described: LiveServer) -> None:
     found = schemathesis.openapi.from_url(f"{described.url}/openapi.json")
     operations = [result.ok() for result in found.get_all_operations()]
     assert len(operations) >= 12
-    eventually(lambda: httpx.get(f"{described.url}/readyz").status_code == 200, 60)
+    eventually(lambda: httpx.get(f"{described.url}/readyz").status_code == 200)
     for operation in operations:
         if operation.path in OF_ITS_OWN:
             continue
@@ -65,7 +65,7 @@ def test_every_answer_is_one_that_is_described(described: LiveServer) -> None:
         @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=st.one_of(modes))
         def answered(case: Any) -> None:
-            answer = case.call(timeout=30)
+            answer = case.call(timeout=60)
             answers[f"{case.method} {case.path} {answer.status_code}"] += 1
             validate(case, answer)
 

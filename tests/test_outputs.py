@@ -163,7 +163,7 @@ def osc_listener() -> Iterator[tuple[int, "Queue[tuple[Any, ...]]"]]:
 
 
 async def heard(queue: "Queue[tuple[Any, ...]]") -> tuple[Any, ...]:
-    return await asyncio.to_thread(queue.get, timeout=20)
+    return await asyncio.to_thread(queue.get, timeout=60)
 
 
 def test_a_stopped_output_leaves_no_task() -> None:
@@ -240,7 +240,7 @@ class Receiver(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/hook?key=s3cret"
 
     async def next(self) -> tuple[dict[str, str], bytes]:
-        return await asyncio.to_thread(self.got.get, timeout=20)
+        return await asyncio.to_thread(self.got.get, timeout=60)
 
 
 @pytest.fixture

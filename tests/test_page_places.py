@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import make_url
 
 from server.past.database import Database
-from tests.browser import Open, check_accessible, colours, finals, listen, sounding, stopped
+from tests.browser import RATE, Open, check_accessible, colours, finals, listen, sounding, stopped
 from tests.live_server import LiveServer, eventually, live_server
 from tests.past_rows import keep, row
+from tests.synth import low_high, write_wav
 from tests.virtual_mic import VirtualMic
 
 
@@ -191,7 +193,7 @@ def thresholds(server: LiveServer) -> dict[str, dict[str, float]]:
 
 
 def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
-    toy_path: Path, open_page: Open, virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch, tones: Path
+    toy_path: Path, open_page: Open, virtual_mic: VirtualMic, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     virtual_mic.into(monkeypatch)
     with live_server(model=toy_path) as server:
@@ -203,7 +205,8 @@ def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
         expect(card).to_contain_text("pulse")
         card.get_by_role("button", name="Follow").click()
         expect(page.locator(".meter-value")).not_to_have_text("no sound yet")
-        playing = virtual_mic.play(tones)
+        again = np.tile(low_high(RATE), 20)  # a busy machine shows a sound late: what it missed comes once more
+        playing = virtual_mic.play(write_wav(tmp_path / "again.wav", again, RATE))
         sounding(page, "low")
         sounding(page, "high")
         assert colours(page, "#live .samples canvas") > 1
@@ -218,7 +221,7 @@ def test_the_servers_own_microphone_is_added_followed_renamed_muted_and_removed(
         page.get_by_role("button", name="The model’s own").click()
         expect(page.locator('.lane[data-label="low"]')).to_have_attribute("data-off", "false")
         eventually(lambda: httpx.get(f"{server.url}/v1/sources").json()["sources"][0]["detect"]["thresholds"] == {})
-        assert playing.wait(20) == 0
+        assert playing.poll() is None
         page.locator('.places a[href="#sources"]').click()
         card.get_by_label("Name of").fill("Stage right")
         page.keyboard.press("Enter")

@@ -36,7 +36,7 @@ class Running:
     def reload(self, text: str, status: int = 200, token: str | None = None) -> Any:
         self.write(text)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        answer = httpx.post(f"{self.server.url}/v1/reload", headers=headers, timeout=30)
+        answer = httpx.post(f"{self.server.url}/v1/reload", headers=headers, timeout=60)
         assert answer.status_code == status, answer.text
         return answer.json()
 
@@ -155,14 +155,14 @@ def test_sighup_a_change_of_the_file_and_the_command_reload(toy_path: Path, tmp_
     try:
         assert process.stdout is not None
         url = process.stdout.readline().split()[3].rstrip("/")
-        eventually(lambda: "ready model" in log.read_text(), 60)
+        eventually(lambda: "ready model" in log.read_text())
         file.write_text(head + "[thresholds.low]\non = 0.9\n")
-        eventually(lambda: "reload changed=thresholds" in log.read_text(), 30)
+        eventually(lambda: "reload changed=thresholds" in log.read_text())
         file.write_text(head + "[thresholds.low]\non = 9\n")
-        eventually(lambda: f"nothing has changed: {file}:5: thresholds.low.on=9" in log.read_text(), 30)
+        eventually(lambda: f"nothing has changed: {file}:5: thresholds.low.on=9" in log.read_text())
         asked = log.read_text().count("nothing has changed")
         process.send_signal(signal.SIGHUP)
-        eventually(lambda: log.read_text().count("nothing has changed") > asked, 30)
+        eventually(lambda: log.read_text().count("nothing has changed") > asked)
         file.write_text(head + "[thresholds.low]\non = 0.9\n")
         done = subprocess.run(
             [*command, "reload", "--config", str(file), "--server", url],
@@ -183,5 +183,5 @@ def test_sighup_a_change_of_the_file_and_the_command_reload(toy_path: Path, tmp_
         assert (done.returncode, done.stderr.partition(":9 ")[2][:16]) == (1, "does not answer:")
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert "Traceback" not in log.read_text()

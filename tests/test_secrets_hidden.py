@@ -90,9 +90,9 @@ def test_a_service_shows_no_password_of_an_address(toy_path: Path, tmp_path: Pat
             outputs = httpx.get(f"{server.url}/v1/outputs").json()["outputs"]
             return [output["state"] for output in outputs] == ["retrying"] * 2
 
-        eventually(all_lost, 60)
+        eventually(all_lost)
         stream(server, pcm16(low_high()))  # events for the ways out
-        eventually(both_retrying, 60)
+        eventually(both_retrying)
         shown += [httpx.get(f"{server.url}/{path}", timeout=60).text for path in ASKED]
         for wrong in WRONG:
             answer = httpx.post(f"{server.url}/v1/sources", json=wrong)
@@ -102,7 +102,7 @@ def test_a_service_shows_no_password_of_an_address(toy_path: Path, tmp_path: Pat
             f"{server.url}/v1/sources/radio", json={"url": f"http://u:{SECRET}@127.0.0.1:2/{SECRET}?"}
         )
         assert SECRET in changed.json()["url"]  # of the path: that is no password, and people have to know it
-        shown += [str(events.recv(10)) for _ in range(3)]
+        shown += [str(events.recv(60)) for _ in range(3)]
     told = log.getvalue()
     assert "source radio: lost: http://127.0.0.1:1/live?...: connection refused" in told
     assert "history" in told

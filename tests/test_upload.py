@@ -150,7 +150,7 @@ def test_the_body_is_counted_as_it_comes_whatever_its_length_header_says(toy_pat
 def test_a_body_that_trickles_in_does_not_hold_its_place_for_ever(toy_path: Path) -> None:
     with live_server(model=toy_path, max_upload_wall_s=0.5) as server:
         url = httpx.URL(server.url)
-        with socket.create_connection((url.host, url.port or 0), timeout=20) as client:
+        with socket.create_connection((url.host, url.port or 0), timeout=60) as client:
             client.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\nRIFF")
             answer = client.recv(65_536)
         assert b" 408 " in answer.partition(b"\r\n")[0]

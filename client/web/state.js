@@ -152,7 +152,12 @@ const HANDLERS = {
     health: { ...state.health, gaps: state.health.gaps + 1 },
     gaps: [...state.gaps, { from_sample, samples, where, reason }].slice(-GAPS),
   }),
-  source: (state, { state: name, detail, muted }) => ({ ...state, sourceState: { state: name, detail, muted } }),
+  source: (state, { source: id, state: now, detail, retry_in_ms, name, muted }) => {
+    const told = { state: now, detail, retry_in_ms, name, muted }
+    const known = state.sources.sources
+    const sources = known.map((one) => (one.id === id ? { ...one, ...told } : one)) // its card says so too
+    return { ...state, sourceState: { state: now, detail, muted }, sources: { ...state.sources, sources } }
+  },
   warning: (state, { message }) => ({ ...state, notice: { text: message } }),
   error: (state, { message }) => ({ ...state, notice: { text: message } }),
   draining: (state) => ({ ...state, notice: { text: 'The server is about to stop.' } }),

@@ -318,3 +318,15 @@ test('what a second model says changes its own state and nothing of the first', 
   assert.equal({ ...state, other: before.other }.session, before.session)
   assert.equal(reduce(state, { type: 'other', message: null }).other, null)
 })
+
+test('the card of the source that is followed says what its messages say', () => {
+  const cards = [
+    { id: 'stage', name: 'Stage', state: 'healthy', detail: '', retry_in_ms: null, muted: false, device: 'USB' },
+    { id: 'hall', name: 'Hall', state: 'healthy', detail: '', retry_in_ms: null, muted: false, device: null },
+  ]
+  const before = reduce(INITIAL, { type: 'sources', sources: cards })
+  const told = { state: 'lost', detail: 'unplugged', retry_in_ms: 500, name: 'Stage left', muted: false }
+  const { sources, sourceState } = reduce(before, { type: 'source', source: 'stage', seq: 9, ...told })
+  assert.deepEqual(sources.sources, [{ ...cards[0], ...told }, cards[1]])
+  assert.deepEqual(sourceState, { state: 'lost', detail: 'unplugged', muted: false })
+})
