@@ -317,7 +317,7 @@ def test_every_configuration_that_the_documents_show_is_right(
     text: str, orchestra: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in re.findall(r'\{env = "(\w+)"\}', text):
-        monkeypatch.setenv(name, "a-secret")
+        monkeypatch.setenv(name, "https://hooks.example/a-secret" if name.endswith("_URL") else "a-secret")
     for name in re.findall(r'\{file = "([^"]+)"\}', text):
         text = text.replace(name, name.rpartition("/")[2])
         Path(name.rpartition("/")[2]).write_text("a-secret")

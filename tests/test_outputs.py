@@ -16,8 +16,10 @@ import pytest
 from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_server import ThreadingOSCUDPServer
 
+from engine.weights import Model
 from server.outputs import runner as runner_module
 from server.outputs.config import Osc
+from server.outputs.fits import mistakes
 from server.outputs.runner import Runner
 from server.outputs.sender import Lost, Refused, Retry, Sender
 from server.outputs.webhook import key, signature, wish_s
@@ -338,7 +340,9 @@ def test_a_web_service_that_is_away_is_waited_for_and_harms_no_other_output(rece
         asyncio.run(scene(port, queue))
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("3", 3.0), ("-1", 0.0), ("soon", 0.0), ("1e9", 3600.0), ("", 0.0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("3", 3.0), ("-1", 0.0), ("soon", 0.0), ("1e9", 3600.0), ("", 0.0), ("nan", 0.0)]
+)
 def test_what_retry_after_asks_for(text: str, seconds: float) -> None:
     assert wish_s(text) == seconds
 
@@ -346,6 +350,25 @@ def test_what_retry_after_asks_for(text: str, seconds: float) -> None:
 def test_retry_after_may_be_a_date() -> None:
     assert wish_s("Fri, 01 Jan 2100 00:00:00 GMT") == 3600.0
     assert wish_s("Fri, 01 Jan 2010 00:00:00 GMT") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"url": "hooks.example/x"}, "outputs.0.url: this is no address of a web service"),
+        ({"url": "http://[::1"}, "outputs.0.url: this is no address of a web service"),
+        ({"secret": "whsec_tooshor"}, "outputs.0.secret: what stands behind whsec_ is no base64"),
+        ({"secret": "whsec_"}, "outputs.0.secret: what stands behind whsec_ is no base64"),
+        ({"headers": {"X-Key": "a\nb: c"}}, "outputs.0.headers.X-Key: no header can be 'X-Key'"),
+        ({"headers": {"X Key": "abc"}}, "outputs.0.headers.X Key: no header can be 'X Key'"),
+    ],
+)
+def test_a_webhook_that_could_never_send_is_told_before_it_begins(
+    toy: Model, tmp_path: Path, given: dict[str, Any], told: str
+) -> None:
+    way = {"kind": "webhook", "url": "https://hooks.example/x", **given}
+    (mistake,) = mistakes([output(**way)], toy)
+    assert f"{'.'.join(map(str, mistake.place))}: {mistake.sentence.partition(': ')[2]}".startswith(told)
 
 
 # --- commands ---

@@ -1,12 +1,14 @@
 """Whether outputs fit: the model's labels, this machine's packages and secrets. Changes nothing, opens nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.util import find_spec
 
 from engine.weights import Model
 from server.mistakes import Mistake, Place
+from server.outputs import webhook
 from server.outputs.config import Midi, Mqtt, Output, Rule, Webhook
-from server.secret import Secret, SecretError
+from server.secret import Secret
 
 
 def mistakes(outputs: Iterable[Output], model: Model) -> Iterator[Mistake]:
@@ -34,17 +36,18 @@ def _rule(rule: Rule, place: Place, model: Model) -> Iterator[Mistake]:
 
 
 def _secrets(output: Output, place: Place) -> Iterator[Mistake]:
-    found: list[tuple[Place, Secret | None]] = []
+    found: list[tuple[Place, Secret | None, Callable[[str], object]]] = []
     if isinstance(output, Mqtt):
-        found = [(("password",), output.password)]
+        found = [(("password",), output.password, str)]
     elif isinstance(output, Webhook):
-        found = [(("url",), output.url), (("secret",), output.secret)]
-        found += [(("headers", name), value) for name, value in output.headers.items()]
-    for part, secret in found:
+        found = [(("url",), output.url, webhook.address), (("secret",), output.secret, webhook.key)]
+        for name, value in output.headers.items():
+            found.append((("headers", name), value, partial(webhook.header, name)))
+    for part, secret, used in found:
         try:
             if secret is not None:
-                secret.read()
-        except SecretError as error:
+                used(secret.read())
+        except ValueError as error:  # a SecretError too
             yield Mistake((*place, *part), f"{part[-1]}: {error}")
 
 

@@ -6,10 +6,13 @@ a secret: it is told as its host alone.
 """
 
 import base64
+import binascii
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
+import re
 import ssl
 import time
 from email.utils import parsedate_to_datetime
@@ -20,11 +23,11 @@ import httpx
 from server.outputs.config import Webhook
 from server.outputs.sender import Lost, Message, Refused, Retry, Sender
 from server.outputs.template import filled
-from server.secret import SecretError
 from server.version import VERSION
 
 log = logging.getLogger("spiccato.outputs")
 
+NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a header (RFC 9110)
 AGAIN = frozenset({408, 409, 425, 429})  # beside 5xx: answers that may be another one next time
 LONGEST_WISH_S = 3_600.0  # of Retry-After
 
@@ -47,10 +50,10 @@ class WebhookSender(Sender):
 
     async def open(self) -> None:
         try:
-            self._url = httpx.URL(self._config.url.read())
-            headers = {name: value.read() for name, value in self._config.headers.items()}
+            self._url = address(self._config.url.read())
+            headers = {name: header(name, value.read()) for name, value in self._config.headers.items()}
             self._key = None if self._config.secret is None else key(self._config.secret.read())
-        except SecretError as error:
+        except ValueError as error:  # a SecretError too
             raise Lost(str(error)) from error
         headers = {"User-Agent": f"spiccato/{VERSION}", **headers}
         self._client = httpx.AsyncClient(headers=headers, timeout=self._config.timeout_s, verify=self._believed())
@@ -106,11 +109,33 @@ def written(template: object, event: Message) -> tuple[str, bytes]:
     return "application/json", json.dumps(event if template is None else filled(template, event)).encode()
 
 
+# What a secret holds is in none of their errors.
+
+
+def address(text: str) -> httpx.URL:
+    """Raises ValueError where nothing could be posted to it."""
+    with contextlib.suppress(httpx.InvalidURL):
+        url = httpx.URL(text)
+        if url.scheme in ("http", "https") and url.host:
+            return url
+    raise ValueError("this is no address of a web service: http://HOST/PATH or https://HOST/PATH")
+
+
+def header(name: str, value: str) -> str:
+    """The value. Raises ValueError where HTTP has no such header."""
+    if not NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
+        raise ValueError(f"no header can be {name!r} with this value: ASCII without control characters")
+    return value
+
+
 def key(secret: str) -> bytes:
-    """`whsec_` and base64, as the specification has it, or any text as it is."""
-    if secret.startswith("whsec_"):
-        return base64.b64decode(secret.removeprefix("whsec_"))
-    return secret.encode()
+    """`whsec_` and base64, as the specification has it, or any text as it is. Raises ValueError."""
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    with contextlib.suppress(binascii.Error):
+        if decoded := base64.b64decode(secret.removeprefix("whsec_"), validate=True):
+            return decoded
+    raise ValueError("what stands behind whsec_ is no base64")
 
 
 def signature(key: bytes, id: str, timestamp_s: int, body: bytes) -> str:
@@ -128,7 +153,7 @@ def wish_s(retry_after: str) -> float:
             wish = parsedate_to_datetime(retry_after).timestamp() - time.time()
         except ValueError:
             return 0.0
-    return min(max(wish, 0.0), LONGEST_WISH_S)
+    return min(wish, LONGEST_WISH_S) if wish > 0 else 0.0  # nor is NaN
 
 
 def _append(path: Path, line: str) -> None:
