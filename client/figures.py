@@ -4,7 +4,7 @@ from typing import Any
 
 from client.load import Load, Plan, Seen, percentile
 from client.notes import notes
-from client.scrape import Scrape, scrape
+from client.scrape import Scrape, Scraper
 
 SOUND_S = 12.0  # heard over and over
 ENGINE_RATE_FRAMES = 100  # frames of the engine in a second, for `lost_frames`
@@ -14,34 +14,40 @@ Figures = dict[str, Any]
 
 async def measure(plan: Plan) -> Figures:
     """Run the whole plan. Raises StreamError where the service cannot be reached or refuses a session."""
-    async with Load(plan, notes(SOUND_S, plan.rate_hz)) as load:
-        watched = Watched(plan)
-        load.on_measuring = watched.begin
-        await load.play()
-        await watched.end()
-        await load.end()
+    watched = Watched(plan)
+    try:
+        async with Load(plan, notes(SOUND_S, plan.rate_hz)) as load:
+            load.on_warming = watched.begin
+            await load.play()
+            await watched.end()
+            await load.end()
+    finally:
+        await watched.close()
     return figures(plan, load.seen) | watched.told()
 
 
 class Watched:
-    """What the service says of itself over the measured time."""
+    """What the service says of itself over the measured time, and a little before: asking is not to be in it."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._before: Scrape | None = None
-        self._after: Scrape | None = None
+        self._scraper = Scraper(plan.url, plan.token)
+        self._before: str | None = None
+        self._after: str | None = None
 
     async def begin(self) -> None:
-        self._before = await scrape(self._plan.url, self._plan.token)
+        self._before = await self._scraper.text()
 
     async def end(self) -> None:
-        self._after = await scrape(self._plan.url, self._plan.token)
+        self._after = await self._scraper.text()
+
+    async def close(self) -> None:
+        await self._scraper.close()
 
     def told(self) -> Figures:
         """All None where the service does not tell."""
-        before, after = self._before, self._after
-        if before is None or after is None:
+        if self._before is None or self._after is None:
             return dict.fromkeys(("cpu_ms_per_stream_second", "rss_mb", "loop_lag_p99_ms"))
+        before, after = Scrape(self._before), Scrape(self._after)
         audio_s, cpu_s = (
             after.values[name] - before.values[name]
             for name in ("spiccato_audio_seconds_total", "process_cpu_seconds_total")

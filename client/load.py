@@ -212,7 +212,7 @@ class Load:
     def __init__(self, plan: Plan, pcm: bytes) -> None:
         self.plan = plan
         self.seen = Seen()
-        self.on_measuring: Callable[[], Awaitable[None]] | None = None  # begun beside the load, once it is warm
+        self.on_warming: Callable[[], Awaitable[None]] | None = None  # begun half-way through the time that warms it up
         self._talks: list[Talk] = []
         self._voices = [list(_frames(plan, pcm, voice / self.VOICES)) for voice in range(self.VOICES)]
 
@@ -248,9 +248,9 @@ class Load:
             telling.cancel()
 
     async def _warm(self) -> None:
-        await asyncio.sleep(self.plan.warm_s)
-        if self.on_measuring is not None:
-            await self.on_measuring()
+        await asyncio.sleep(self.plan.warm_s / 2)
+        if self.on_warming is not None:
+            await self.on_warming()
 
     async def end(self) -> None:
         """Stop every session and compare what it heard with what was sent."""

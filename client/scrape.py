@@ -26,9 +26,18 @@ class Scrape:
         return next((edge for edge, count in counts.items() if total and count >= total * percent / 100), None)
 
 
-async def scrape(url: str, token: str | None) -> Scrape | None:
-    """None where the service does not let us: the token's role has no right to it."""
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(timeout=10.0) as http:
-        answer = await http.get(f"{url.rstrip('/')}/metrics", headers=headers)
-    return Scrape(answer.text) if answer.status_code == 200 else None
+class Scraper:
+    """Asks one service again and again. To be made before anything is measured: an HTTP client takes 20 ms to make."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._http = httpx.AsyncClient(timeout=10.0, headers=headers)
+        self._address = f"{url.rstrip('/')}/metrics"
+
+    async def text(self) -> str | None:
+        """For `Scrape`, later. None where the service does not let us: the token's role has no right to it."""
+        answer = await self._http.get(self._address)
+        return answer.text if answer.status_code == 200 else None
+
+    async def close(self) -> None:
+        await self._http.aclose()

@@ -16,6 +16,7 @@ from server import commands as c
 from server.errors import Close
 from server.inbox import Inbox, Item, nothing
 from server.lane import Lane
+from server.level import Reading
 from server.meter import Meter
 from server.outbox import TELEMETRY, Outbox, Told, encoded
 from server.session import Out, Session
@@ -36,6 +37,16 @@ class Connected(Protocol):
 
     def flush(self) -> None:
         """Something waits in the outbox, or nothing more will."""
+
+    @property
+    def takes(self) -> bool:
+        """What is told now is sent at once."""
+
+    def tell(self, text: str) -> None:
+        """Send this, past the outbox: only while it `takes`, and nothing waits there."""
+
+    def seat(self, take: Callable[[bytes, float], bool] | None) -> None:
+        """What comes as bytes may be offered here first, with the time of arrival. None: all goes to `came`."""
 
     def let_in(self) -> None:
         """The inbox has room again."""
@@ -80,6 +91,7 @@ class Conversation:
         self._tell = tell  # is given the source's name and each message that is no telemetry
         self._at_work = False  # in the lane
         self._seat: Seat | None = None  # where usual chunks come in
+        self._take: Callable[[bytes, float], bool] | None = None  # that seat's
         self._last_seat: Seat | None = None
         self._tick_due = False
         self._due = 0.0  # before then time changes nothing, as long as usual chunks come
@@ -103,6 +115,7 @@ class Conversation:
     def attach(self, connection: Connected) -> None:
         self.connection = connection
         self.outbox.on_told, self.inbox.on_room = connection.flush, connection.let_in
+        connection.seat(self._take)
 
     def detach(self) -> None:
         """The connection is gone; the session waits for another."""
@@ -210,10 +223,16 @@ class Conversation:
         if inbox.waits or inbox.closed is not None:
             return False
         self._seat = seat  # only now: what comes must not pass what waits
+        self._take = partial(self._lane.take, seat)
+        if self.connection is not None:
+            self.connection.seat(self._take)
         return True
 
     def _stand_up(self) -> None:
-        self._seat = None
+        if self._seat is not None:
+            self._seat = self._take = None
+            if self.connection is not None:
+                self.connection.seat(None)
 
     def in_turn(self, turn: int) -> bool:
         """Usual chunks of it are in that batch."""
@@ -226,6 +245,23 @@ class Conversation:
             return
         if (clock := seat.clock - self._lane.waiting(seat) // 2) > stream.hearing.sample:
             self._tell_all(self.session.came(clock, seat.arrived))
+
+    def level(self, clock: int, reading: Reading) -> bool:
+        """Usual chunks were heard, and there is only this to say. False where that is for `heard`."""
+        if self._ended.is_set():
+            return True
+        connection, outbox = self.connection, self.outbox
+        if connection is None or outbox.waits or not connection.takes:
+            return False
+        try:
+            if (told := self.session.level(clock, reading)) is None:
+                return False
+            seq, text = told
+            outbox.passed(seq)
+            connection.tell(text)
+        except Exception as error:
+            self.heard(Spoken(), error)
+        return True
 
     def heard(self, spoken: Spoken, fault: Exception | None) -> None:
         """Usual chunks were heard, and there is something to say."""

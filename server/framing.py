@@ -12,6 +12,7 @@ from server.errors import Code, Refusal
 MAGIC, VERSION = 0xA5, 1
 DISCONTINUITY = 1
 HEADER = struct.Struct("<BBBBIQ")
+PLAIN, PLAIN_KIND = struct.Struct("<IIQ"), MAGIC | VERSION << 8  # its first four bytes as one, where no flag is set
 MAX_AHEAD = 2**40  # samples: as for `gap`; an index further ahead is a mistake, not a loss
 
 
@@ -49,5 +50,5 @@ def following(data: bytes, first: int) -> bytes:
     """The samples of a binary message whose header says nothing but that they begin at `first`; else nothing."""
     if len(data) < HEADER.size:
         return b""
-    magic, version, flags, reserved, _, index = HEADER.unpack_from(data)
-    return data[HEADER.size :] if (magic, version, flags, reserved, index) == (MAGIC, VERSION, 0, 0, first) else b""
+    kind, _, index = PLAIN.unpack_from(data)
+    return data[HEADER.size :] if index == first and kind == PLAIN_KIND else b""

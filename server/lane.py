@@ -26,9 +26,9 @@ from server.unison import Row, Seat, Unison
 if TYPE_CHECKING:
     from server.conversation import Conversation, Heard
 
-EACH_S, MOST_S = 20e-6, 8e-3  # from one batch to the next: for each open stream, and at most
+EACH_S, MOST_S = 20e-6, 2e-3  # from one batch to the next: for each open stream, and at most
 TIMER_S = 0.5e-3  # uvloop's timers are no finer: a shorter pause is none
-AT_ONCE_BYTES = 10_240  # of sound, 16 chunks of 20 ms: hearing them takes less than the way to a thread and back
+AT_ONCE_BYTES = 131_072  # of sound, 4 s of it: they are heard in a millisecond or so; and no thread is waited for
 
 
 class Batch:
@@ -52,8 +52,7 @@ class Batch:
 
     def done(self, meter: Meter) -> None:
         """What was said goes on its way."""
-        for conversation, spoken in self._unison.told():
-            conversation.heard(spoken, self._unison.fault)
+        self._unison.tell()
         arrivals = [row[4] for row in self._rows]
         for heard in self._others:
             heard.conversation.done(heard)

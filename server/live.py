@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Connection:
         self._waiting: deque[tuple[str | bytes, float]] = deque()  # what came and found no room in the inbox
         self._let_in = asyncio.Event()  # none of them is left
         self._let_in.set()
+        self._take: Callable[[bytes, float], bool] | None = None  # is offered what comes as bytes first
         self._open = False  # the handshake is done
         self._first = True  # nothing came yet
         self._patience: asyncio.TimerHandle | None = None  # with a reader that takes nothing
@@ -117,6 +119,7 @@ class Connection:
             self._waiting.append((data, arrived))
             self._let_in.clear()
             self._socket.hold(True)
+            self._place()
 
     def let_in(self) -> None:
         waiting = self._waiting
@@ -125,6 +128,15 @@ class Connection:
         if not waiting and not self._let_in.is_set():
             self._let_in.set()
             self._socket.hold(False)
+            self._place()
+
+    def seat(self, take: Callable[[bytes, float], bool] | None) -> None:
+        self._take = take
+        self._place()
+
+    def _place(self) -> None:
+        """Nothing may pass what waits, and after the end nothing comes."""
+        self._socket.ask_first(None if self._waiting or self._end.done() else self._take)
 
     async def _until_gone(self) -> bool:
         """Returns whether the client left on purpose, once all that it had sent is in the inbox."""
@@ -170,6 +182,13 @@ class Connection:
         elif self._patience is None:
             self._patience = asyncio.get_running_loop().call_later(self._reader_s, self._too_slow)
 
+    @property
+    def takes(self) -> bool:
+        return self._open and not self._end.done() and self._socket.takes
+
+    def tell(self, text: str) -> None:
+        self._socket.tell(text)
+
     def cut(self, close: Close, reason: str) -> None:
         """Close, now: nothing more is read from here, and nothing sent."""
         self._waiting.clear()
@@ -188,6 +207,7 @@ class Connection:
     def _finish(self, close: int, reason: str = "") -> None:
         if not self._end.done():
             self._end.set_result((close, reason))
+            self._place()
 
     async def _close(self, close: int, reason: str) -> None:
         if close is self._conversation.session.closed:  # all was said: what the network holds may take its time

@@ -84,6 +84,14 @@ class Outbox:
             self._compact()
         self.on_told()
 
+    def passed(self, seq: int) -> None:
+        """Telemetry of this number was sent without it, for nothing waits here."""
+        self._newest = seq
+        if self._sent and self._sent[-1].data is None:
+            self._sent[-1].last = seq
+        else:
+            self._keep(Told(seq, seq, None, None))
+
     def close(self) -> None:
         """Nothing more will be told; what waits is still given out."""
         self._closed = True

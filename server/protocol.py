@@ -180,6 +180,17 @@ def level(sample: int, rms_dbfs: float | None, peak_dbfs: float | None, clipped:
     }
 
 
+def level_json(
+    session: str, seq: int, sample: int, rms_dbfs: float | None, peak_dbfs: float | None, clipped: int
+) -> str:
+    """The same as it goes over the wire. session: of this server's making, without anything to escape."""
+    rms, peak = "null" if rms_dbfs is None else rms_dbfs, "null" if peak_dbfs is None else peak_dbfs
+    return (
+        f'{{"session":"{session}","seq":{seq},"type":"level","sample":{sample},'
+        f'"rms_dbfs":{rms},"peak_dbfs":{peak},"clipped":{clipped}}}'
+    )
+
+
 class Heartbeat(Out):
     type: Literal["heartbeat"] = "heartbeat"
     sample: int  # all before it was heard: the client need not keep it

@@ -19,6 +19,7 @@ from server import protocol as p
 from server.choir import Choir
 from server.detect import named
 from server.errors import Close, Code, Refusal
+from server.level import Reading
 from server.stream import Piece, Stream, Told, Waiting, model_info
 from server.unison import Spoken
 from server.version import VERSION
@@ -145,6 +146,16 @@ class Session:
         assert self.stream is not None
         self._last_message = spoken.chunks[-1][1]
         return self._numbered(self.stream.heard_usual(spoken))
+
+    def level(self, clock: int, reading: Reading) -> tuple[int, str] | None:
+        """As `heard`, of chunks after which there is only a level to tell: its number, and itself as it is sent.
+
+        None where `heard` has to be asked. What else the session should know of the chunks `came` tells it later.
+        """
+        if self._witness is not None or self.stream is None or not self.stream.may_wait:
+            return None
+        self._seq += 1
+        return self._seq - 1, p.level_json(self.id, self._seq - 1, clock, *reading)
 
     def retire(self) -> None:
         """It has ended: the engine's memory is free."""

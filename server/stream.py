@@ -184,6 +184,11 @@ class Stream:
     def framed(self) -> bool:
         return self._framed
 
+    @property
+    def may_wait(self) -> bool:
+        """It need not hear of each usual chunk: no device's clock is measured by them."""
+        return self._pace is None
+
     def came(self, clock: int, arrived: float) -> list[Told]:
         """Usual chunks came, the last of them at `arrived`: up to the sample `clock`."""
         samples = clock - self.hearing.sample

@@ -7,6 +7,8 @@ wants is cut off too.
 
 import asyncio
 import struct
+from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol, cast
 
 from starlette.types import Scope
@@ -62,6 +64,9 @@ class Http(HttpToolsProtocol):
             self._patience = None
 
 
+Quick = Callable[[bytes, float], bool]  # a binary message and when it came (monotonic): does it want it?
+
+
 class Taker(Protocol):
     """Who gets a socket's messages directly, in place of the ASGI application."""
 
@@ -79,12 +84,19 @@ class WebSocket(WebSocketsSansIOProtocol):
     library's parser; every other frame goes to the library as it came.
     """
 
-    _taker: Taker | None = None
-    _usual = True  # no frame came that is split or strange
-    _rest = b""  # of a frame that is not complete
-    _owed = 0  # bytes of a large frame that go to the library as they come
-    _like = b""  # how the last frame began, up to its mask: the next one often does too
-    _size = 0  # its bytes; 0: what comes next is to be looked at
+    # slots lie beside each other in memory: of hundreds of sockets none is in a cache when its turn comes
+    __slots__ = ("_begin", "_like", "_owed", "_quick", "_rest", "_size", "_taker", "_usual")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._taker: Taker | None = None
+        self._quick: Quick | None = None
+        self._usual = True  # no frame came that is split or strange
+        self._rest = b""  # of a frame that is not complete
+        self._owed = 0  # bytes of a large frame that go to the library as they come
+        self._like = b""  # how the last frame began, up to its mask: the next one often does too
+        self._begin = 0  # where its payload did
+        self._size = 0  # its bytes; 0: what comes next is to be looked at
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -105,6 +117,10 @@ class WebSocket(WebSocketsSansIOProtocol):
                 ends.append(event)
         for event in ends:
             self.queue.put_nowait(cast(Any, event))
+
+    def ask_first(self, quick: Quick | None) -> None:
+        """Binary messages go to `quick`, and to the taker only where that does not want them. None: to the taker."""
+        self._quick = quick
 
     def hold(self, held: bool) -> None:
         """Read no more from the network, or go on; what was read already still comes."""
@@ -141,8 +157,10 @@ class WebSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if len(data) == self._size and data.startswith(self._like):  # one frame like the last one
-            begin = len(self._like) + 4
-            self._taker.came(apply_mask(data[begin:], data[begin - 4 : begin]))  # type: ignore[union-attr]
+            begin, quick = self._begin, self._quick
+            data = apply_mask(data[begin:], data[begin - 4 : begin])
+            if quick is None or not quick(data, monotonic()):
+                self._taker.came(data)  # type: ignore[union-attr]
             return
         self._size = 0
         if self._taker is None or not self._usual:
@@ -184,7 +202,7 @@ class WebSocket(WebSocketsSansIOProtocol):
             if first == BINARY and length <= SMALL:
                 taker.came(apply_mask(data[begin:stop], data[begin - 4 : begin]))
                 if stop == end:
-                    self._like, self._size = data[at : begin - 4], stop - at
+                    self._like, self._begin, self._size = data[at : begin - 4], begin - at, stop - at
             else:
                 self._owed = max(0, stop - end)
                 super().data_received(data[at:stop])

@@ -8,7 +8,6 @@ chunk, in no cache when hundreds of sessions take turns, that costs. Whatever is
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,7 @@ class Unison:
         self._due: list[tuple[int, Reading]] = []  # by the row after which a level is told
 
     def hear(self) -> None:
-        """In any thread; `told` has what came of it."""
+        """In any thread; `tell` tells what came of it."""
         began = time.perf_counter()
         try:
             self._hear(began)
@@ -88,9 +87,17 @@ class Unison:
             self._due.append((row, reading(*measured)))
         np.add.at(self._choir.busy_s, streams, (time.perf_counter() - began) / max(count, 1))
 
-    def told(self) -> Iterator[tuple["Conversation", Spoken]]:
-        """Who has something to say; after a fault, everyone."""
-        speakers = {event[0] for event in self._decided} | {self._rows[row][1] for row, _ in self._due}
+    def tell(self) -> None:
+        """Who has something to say says it; after a fault, everyone. A level alone is said past the session."""
+        speakers = {event[0] for event in self._decided}
+        levels: list[tuple[int, int, Reading]] = []  # stream, clock
+        for row, level in self._due:
+            seat, stream, _, clock, _ = self._rows[row]
+            if stream in speakers or not seat.conversation.level(clock, level):
+                speakers.add(stream)
+                levels.append((stream, clock, level))
+        if not speakers and self.fault is None:
+            return
         said: dict[int, tuple[Conversation, Spoken]] = {}
         for seat, stream, _, clock, arrived in self._rows:
             if stream in speakers or self.fault is not None:
@@ -99,10 +106,10 @@ class Unison:
                 said[stream][1].chunks.append((clock, arrived))
         for stream, event in self._decided:
             said[stream][1].events.append(event)
-        for row, level in self._due:
-            _, stream, _, clock, _ = self._rows[row]
+        for stream, clock, level in levels:
             said[stream][1].levels.append((clock, level))
-        yield from said.values()
+        for conversation, spoken in said.values():
+            conversation.heard(spoken, self.fault)
 
 
 def warm(model: Model) -> None:

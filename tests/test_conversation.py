@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,14 @@ FLUSHES = 3_000
 
 class Nobody:
     """A connection that takes nothing."""
+
+    takes = False
+
+    def tell(self, text: str) -> None:
+        raise AssertionError("it takes nothing")
+
+    def seat(self, take: Callable[[bytes, float], bool] | None) -> None:
+        """Everything goes to `came`."""
 
     def cut(self, close: Close, reason: str) -> None:
         raise AssertionError("nothing took it over")

@@ -1,6 +1,7 @@
 """What a session told and a connection sends: dense, bounded, given out again for whoever comes back."""
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -176,3 +177,30 @@ def test_events_that_nobody_takes_fill_it_and_taking_them_makes_room() -> None:
     assert box.outbox.full
     box.take(200)
     assert not box.outbox.full
+
+
+@given(st.lists(st.sampled_from(["passed", "level", "onset", "rewind", "ack"]), max_size=40), st.integers(0, 10**6))
+def test_telemetry_that_passes_the_outbox_is_counted_and_not_kept(steps: list[str], seed: int) -> None:
+    """As if it had gone through: `box` has what `through` has, whatever comes between."""
+    box, through, rng = Box(), Box(), random.Random(seed)
+    for step in steps:
+        last_seq = rng.randint(through.outbox._gone, len(box.told) - 1)
+        if step == "passed":
+            through.tell("level")
+            box.told.append(through.told[-1])
+            box.outbox.passed(box.told[-1]["seq"])
+            through.take()
+        elif step == "rewind":
+            box.outbox.rewind(last_seq)
+            through.outbox.rewind(last_seq)
+            assert box.take() == through.take()
+        elif step == "ack":
+            box.outbox.acknowledged(last_seq)
+            through.outbox.acknowledged(last_seq)
+        else:
+            box.tell(step)
+            through.tell(step)
+            assert box.take() == through.take()
+        assert box.outbox.bytes == through.outbox.bytes
+        assert box.outbox._newest == through.outbox._newest
+        assert box.outbox._gone == through.outbox._gone

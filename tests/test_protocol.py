@@ -10,12 +10,15 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.routing import APIRoute, APIWebSocketRoute
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from engine.weights import Model
 from server import health, info, live, metrics, neurons, sources, tickets, upload, watch
 from server.commands import CLIENT, ClientMessage, Message, Start, UnknownType, parse
 from server.errors import HANDLING, Close, Code, Handling, Refusal
-from server.protocol import ServerMessage, schema
+from server.protocol import Level, ServerMessage, dumped, level_json, schema
 from server.settings import Settings
 from server.ulid import ulid
 from tests.live_server import LiveServer
@@ -148,3 +151,14 @@ def test_a_request_that_does_not_fit_is_answered_in_the_same_form(server: LiveSe
     error = answer.json()["error"]
     assert (error["code"], error["retryable"]) == ("bad_message", False)
     assert error["message"] == "body is {'kind': 'radio'}: its kind is none of microphone, stream, file"
+
+
+LOUD = st.none() | st.floats(-200.0, 60.0).map(lambda db: round(db, 2))
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**50), LOUD, LOUD, st.integers(0, 2**30))
+def test_a_level_written_by_hand_is_the_one_of_the_schema(
+    seq: int, sample: int, rms: float | None, peak: float | None, clipped: int
+) -> None:
+    whole = Level(session="s_0", seq=seq, sample=sample, rms_dbfs=rms, peak_dbfs=peak, clipped=clipped)
+    assert level_json("s_0", seq, sample, rms, peak, clipped) == to_json(dumped(whole)).decode()

@@ -14,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from server.transport import SMALL, SOCKET, WebSocket
+from server.transport import SMALL, SOCKET, Quick, WebSocket
 
 MAX_BYTES = 200_000
 
@@ -56,7 +56,7 @@ class Taken:
         """Nothing waits."""
 
 
-async def received(pieces: list[bytes]) -> tuple[Taken, ClientProtocol, Wire]:
+async def received(pieces: list[bytes], quick: Quick | None = None) -> tuple[Taken, ClientProtocol, Wire]:
     """What a server takes of these pieces of a stream, and what the client reads of its answer."""
     taken, open_ = Taken(), asyncio.Event()
 
@@ -64,6 +64,7 @@ async def received(pieces: list[bytes]) -> tuple[Taken, ClientProtocol, Wire]:
         await receive()
         await send({"type": "websocket.accept"})
         scope[SOCKET].take(taken)
+        scope[SOCKET].ask_first(quick)
         open_.set()
         taken.end = await receive()
 
@@ -186,3 +187,17 @@ def test_a_frame_of_the_last_one_s_length_is_not_taken_for_one_like_it() -> None
     taken, _, _ = asyncio.run(received(pieces))
     silence = bytes(200)
     assert taken.messages == [silence, "a" * 200, silence, within[8:], silence, silence]
+
+
+def test_what_is_asked_first_gets_binary_messages_and_the_taker_what_it_does_not_want() -> None:
+    wanted: list[bytes] = []
+
+    def quick(data: bytes, arrived: float) -> bool:
+        if data[0] == 0:
+            wanted.append(data)
+        return data[0] == 0
+
+    yes, no, text = wired(bytes(200)), wired(b"\1" * 200), wired(b"a" * 200, 0x1)
+    taken, _, _ = asyncio.run(received([yes, yes, no, text, yes, yes[:50], yes[50:]], quick))
+    assert wanted == [bytes(200)]  # like the one before; every other way leads to the taker
+    assert taken.messages == [bytes(200), b"\1" * 200, "a" * 200, bytes(200), bytes(200)]

@@ -23,6 +23,7 @@ from server.errors import Close
 from server.framing import Header
 from server.ingest import read_s16
 from server.level import METER, LevelMeter, reading
+from server.session import Session
 from server.sessions import Sessions
 from server.settings import Settings
 from server.stream import Stream
@@ -41,12 +42,21 @@ class Reader:
         self.told: list[dict[str, Any]] = []
         self.conversation: Conversation
         self.room = asyncio.Event()
+        self.takes = True  # what is told is sent at once
+        self.quick: Callable[[bytes, float], bool] | None = None
+
+    def seat(self, take: Callable[[bytes, float], bool] | None) -> None:
+        self.quick = take
+
+    def tell(self, text: str) -> None:
+        assert self.takes
+        self.told.append(json.loads(text))
 
     def cut(self, close: Close, reason: str) -> None:
         raise AssertionError("nothing took it over")
 
     def flush(self) -> None:
-        while (data := self.conversation.outbox.take()) is not None:
+        while self.takes and (data := self.conversation.outbox.take()) is not None:
             if isinstance(data, str):
                 self.told.append(json.loads(data))
 
@@ -54,6 +64,8 @@ class Reader:
         self.room.set()
 
     async def send(self, item: str | bytes) -> None:
+        if isinstance(item, bytes) and self.quick is not None and self.quick(item, time.monotonic()):
+            return
         while not self.conversation.came(item, time.monotonic()):
             self.room.clear()
             await self.room.wait()
@@ -137,8 +149,13 @@ def test_sessions_say_what_each_says_alone(toy: Model, toy_path: Path, at_once_b
         await reader.send(json.dumps({"type": "start", **start(kinds[number], levels_hz=50)}))
         for item in sent[number]:
             await reader.send(item)
+            if rng.random() < 0.1:
+                reader.takes = not reader.takes
+                reader.flush()
             for _ in range(rng.choice([0, 0, 1, 5])):
                 await asyncio.sleep(0)
+        reader.takes = True
+        reader.flush()
 
     async def test(sessions: Sessions) -> None:
         told.extend(enter(sessions) for _ in kinds)
@@ -160,24 +177,25 @@ def test_sessions_say_what_each_says_alone(toy: Model, toy_path: Path, at_once_b
         assert order == [m["type"] for m in client.told if m["type"] in ("level", "event", "gap", "flushed")]
 
 
+@pytest.mark.parametrize(("says", "name"), [(Session, "level"), (Stream, "heard_usual")])
 def test_a_fault_after_hearing_ends_its_own_session_though_more_of_it_waits(
-    toy: Model, toy_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Model, toy_path: Path, monkeypatch: pytest.MonkeyPatch, says: type[Session] | type[Stream], name: str
 ) -> None:
-    told, fed = Stream.heard_usual, Choir.feed_rows
-    faulty: list[Stream] = []
+    told, fed = getattr(says, name), Choir.feed_rows
+    faulty: list[Session | Stream] = []
     gate = threading.Event()
     gate.set()
 
-    def broken(stream: Stream, *args: Any) -> Any:
-        if stream in faulty:
+    def broken(one: Session | Stream, *args: Any) -> Any:
+        if one in faulty:
             raise RuntimeError("a fault")
-        return told(stream, *args)
+        return told(one, *args)
 
     def slow(*args: Any) -> Any:
         assert gate.wait(10)
         return fed(*args)
 
-    monkeypatch.setattr(Stream, "heard_usual", broken)
+    monkeypatch.setattr(says, name, broken)
     monkeypatch.setattr(Choir, "feed_rows", slow)
     monkeypatch.setattr(lane, "AT_ONCE_BYTES", 0)  # heard by a thread, so that more comes meanwhile
     monkeypatch.setattr(lane, "EACH_S", 1.0)  # and the next batch begins when the session is gone
@@ -186,9 +204,10 @@ def test_a_fault_after_hearing_ends_its_own_session_though_more_of_it_waits(
 
     async def test(sessions: Sessions) -> None:
         readers.extend([await begun(sessions, pcm[:640]), await begun(sessions, pcm[:640])])
-        stream = readers[0].conversation.session.stream
-        assert stream is not None
-        faulty.append(stream)
+        session = readers[0].conversation.session
+        assert session.stream is not None
+        readers[0].takes = says is Session  # else what it says goes through the outbox
+        faulty.append(session if says is Session else session.stream)
         gate.clear()
         for reader in readers:
             await reader.send(pcm[640:4_480])
@@ -197,6 +216,10 @@ def test_a_fault_after_hearing_ends_its_own_session_though_more_of_it_waits(
         for reader in readers:
             await reader.send(pcm[4_480:5_120])
         gate.set()
+        while not readers[0].conversation._ended.is_set():
+            await asyncio.sleep(0.001)
+        readers[0].takes = True
+        readers[0].flush()
         await readers[1].send(pcm[5_120:])
         await readers[1].send('{"type": "stop"}')
 
