@@ -47,6 +47,7 @@ class Reloader:
         self._service = service
         self._access = access
         self._config = config
+        self._seen = self._stamp()  # of the file that was read
         self._turn = asyncio.Lock()
 
     async def reload(self) -> Changes:
@@ -101,12 +102,11 @@ class Reloader:
 
     async def watch(self) -> None:
         """For ever: reload whenever the file is another one than it was."""
-        seen = self._stamp()
         while True:
             await asyncio.sleep(LOOK_S)
             now = await asyncio.to_thread(self._stamp)
-            if now != seen:
-                seen = now
+            if now != self._seen:
+                self._seen = now
                 await self._reload_and_tell()
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ import pytest
 
 from server import reload as reload_module
 from server.config import load
+from tests import live_server as live_server_module
 from tests.conftest import ROOT
 from tests.live_server import LiveServer, bare, eventually, live_server, stream
 from tests.synth import low_high, pcm16
@@ -51,6 +52,23 @@ def service(toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     running = Running(tmp_path / "spiccato.toml", f'model = "{toy_path}"\nhistory = "off"\n')
     with live_server(config=load(running.file)) as server:
         yield running.serve(server)
+
+
+def test_a_change_between_the_reading_and_the_start_is_not_missed(
+    toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload_module, "LOOK_S", 0.05)
+    running = Running(tmp_path / "spiccato.toml", f'model = "{toy_path}"\nhistory = "off"\n')
+
+    def made(*given: Any) -> Any:
+        server = make_server(*given)
+        running.write("thresholds.low.on = 0.9\n")
+        return server
+
+    make_server = live_server_module.make_server
+    monkeypatch.setattr(live_server_module, "make_server", made)
+    with live_server(config=load(running.file)) as server:
+        eventually(lambda: thresholds(server)["on"] == 0.9)
 
 
 def thresholds(server: LiveServer, label: str = "low") -> Any:
