@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from server.past import flac
+from server.past import corrected, flac
 from server.past.clips import Clips
 from server.past.reel import Cut, Reel
 from server.past.tables import clips
@@ -294,3 +294,22 @@ def test_a_part_of_a_clip_can_be_asked_for(clipped: LiveServer) -> None:
     assert (part.status_code, part.content) == (206, whole[10:20])
     assert part.headers["content-range"] == f"bytes 10-19/{len(whole)}"
     assert httpx.get(address, headers={"Range": "bytes=99999999-"}).status_code == 416
+
+
+def test_the_interval_of_an_event_is_the_clips_part_of_it_and_nothing_else(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.flac"
+    sound = np.arange(1000, dtype=np.int16)
+    flac.write(clip, sound, 16_000, {})
+
+    def part(onset: int, offset: int) -> NDArray[np.int16] | None:
+        event = {"clip": {"first_sample": 5000}, "onset_sample": onset, "offset_sample": offset}
+        return corrected.interval(event, clip)
+
+    for onset, offset, expected in ((5100, 5300, sound[100:300]), (4900, 5050, sound[:50]), (5900, 7000, sound[900:])):
+        found = part(onset, offset)
+        assert found is not None
+        np.testing.assert_array_equal(found, expected)
+    assert part(4000, 4900) is None  # the clip begins after the event
+    assert part(6000, 6100) is None
+    clip.write_bytes(b"fLaC" + bytes(40))
+    assert part(5100, 5300) is None

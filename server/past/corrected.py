@@ -5,6 +5,7 @@ was corrected to nothing that has a name is listed too, in `false.csv`. Knows ro
 """
 
 import csv
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from server.past.clips import path_of
 from server.past.database import Database
 from server.past.query import Filter
 
+log = logging.getLogger("spiccato.history")
+
 COLUMNS = ("path", "instrument", "onset_s", "offset_s", "group", "source", "heard_as", "event_id", "note")
 
 
@@ -25,7 +28,7 @@ COLUMNS = ("path", "instrument", "onset_s", "offset_s", "group", "source", "hear
 class Written:
     named: int = 0
     nameless: int = 0
-    without_sound: int = 0  # there is no clip of them, or it begins after the event
+    without_sound: int = 0  # there is no clip of them, it lies outside the event, or it is damaged
 
 
 def export(database: Database, clips: Path, folder: Path, asked: Filter) -> Written:
@@ -65,8 +68,12 @@ def interval(event: dict[str, Any], clip: Path) -> NDArray[np.int16] | None:
     if event["clip"] is None or not clip.exists():
         return None
     first = event["clip"]["first_sample"]
-    begin, end = max(0, event["onset_sample"] - first), event["offset_sample"] - first
-    with av.open(str(clip)) as container:
-        frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
-    sound: NDArray[np.int16] = np.concatenate(frames).astype(np.int16)[begin:end]
+    begin, end = (max(0, event[name] - first) for name in ("onset_sample", "offset_sample"))
+    try:
+        with av.open(str(clip)) as container:
+            frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
+    except av.FFmpegError as error:
+        log.warning("the clip %s cannot be read: %s", clip, error)
+        return None
+    sound = np.concatenate([np.zeros(0, np.int16), *frames]).astype(np.int16)[begin:end]
     return sound if len(sound) else None
