@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 ORCHESTRA = ROOT / "models" / "weights" / "orchestra.safetensors"
 
-# What takes longest begins first, so that of two workers (`make test`) neither waits long for the other's last file.
+# What takes longest begins first, so that no worker of `make test` waits long for another's last file.
 LONGEST = (
     "test_archive_cluster", "test_archive",
     "test_cli", "test_models_add", "test_engine_exact", "test_page", "test_engine_shapes", "test_bench",

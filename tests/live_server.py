@@ -25,7 +25,7 @@ from server.protocol import schema
 from server.service import Service
 from server.settings import Settings
 
-START_S = 60.0
+START_S = 100.0  # kernels may have to be compiled
 
 
 @dataclass(frozen=True)
