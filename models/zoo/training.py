@@ -26,7 +26,7 @@ JUDGED_AT_ONCE = 64
 class NetworkSettings(Settings):
     """Of every label system's training."""
 
-    examples: int = 12_000  # windows drawn once, seen again each epoch
+    examples: int = 24_000  # windows drawn once, seen again each epoch
     epochs: int = 10
     patience: int = 3  # epochs without a better accuracy on the calibrate part that end it
     batch: int = 64

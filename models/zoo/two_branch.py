@@ -25,7 +25,7 @@ LIMIT = 5.0  # standard deviations beyond which a feature counts no more
 
 @dataclass(frozen=True, kw_only=True)
 class TwoBranchSettings(NetworkSettings):
-    epochs: int = 6
+    epochs: int = 8
     hidden: int = 64  # of the perceptron
     joined: int = 128
     dropout: float = 0.3
