@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from engine.weights import load
 from models.data.recording import Recording, midi_of
 from models.zoo import file, table
+from models.zoo.answer_time import measured
 from models.zoo.data import Data
 from models.zoo.judge import answer, balanced_accuracy, judge, macro_f1, since_onset
 from models.zoo.measures import NAMES, measures
@@ -97,6 +98,21 @@ def test_the_judge_hears_whole_tenths_of_a_second_since_the_onset() -> None:
     assert answer(Fake(), rows, 300, "mean") == "a"
     assert answer(Fake(), rows, 1000, "mean") == answer(Fake(), rows, 400, "last") == "b"
     assert len(since_onset(Fake(), sound[:3_000])) == 1  # too short for a row, and judged all the same
+
+
+def test_the_time_to_the_first_answer_is_measured_from_onsets_at_any_place() -> None:
+    fake = Fake()  # a row each 100 ms
+    time = measured(fake.scores, fake.hop_samples)
+    assert (time["sound_ms"], time["worst_sound_ms"]) == (50.0, 93.8)
+    assert time["compute_ms"] >= 0.0
+
+    def late(samples):  # the same, three rows later
+        rows = fake.scores(samples)
+        return np.concatenate([np.zeros((3, 2), np.float32), rows])[: len(rows)]
+
+    assert measured(late, fake.hop_samples)["sound_ms"] == 350.0
+    with pytest.raises(ValueError, match="no row differs"):
+        measured(lambda samples: np.zeros((len(samples) // 1_600, 2), np.float32), 1_600)
 
 
 def test_figures_count_every_instrument_as_equally_frequent() -> None:
@@ -202,7 +218,7 @@ def test_no_pitch_is_on_two_sides_of_the_split_by_note() -> None:
 
 def test_the_tables_in_the_document_are_those_of_the_results() -> None:
     document = table.DOCUMENT.read_text(encoding="utf-8")
-    assert table.placed(document, table.tables(table.read(), load(table.SHIPPED))) == document
+    assert table.placed(document, table.tables(table.read(), load(table.SHIPPED), table.read_times())) == document
 
 
 def test_every_result_is_of_a_system_that_exists_and_tells_how_it_was_made() -> None:

@@ -9,7 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from models.zoo import file, synthesis
-from models.zoo.spiking_flute import features_of, judged, loss_of
+from models.zoo.flute_features import features_of
+from models.zoo.spiking_flute import TURN, best_share, curve, judged, loss_of, turns
 from models.zoo.system import ZooError
 from spiccato.cli import app
 from tests.models_corpus import write_corpus, write_nsynth
@@ -32,6 +33,40 @@ def test_figures_are_of_the_acoustic_class() -> None:
     assert (told["accuracy"], told["precision"], told["recall"], told["synthetic_right"]) == (93.89, 83.33, 100.0, 91.2)
 
 
+def test_the_share_is_the_most_accurate_of_those_that_are_precise_enough() -> None:
+    acoustic = np.array([True] * 10 + [False] * 100)
+    shares = np.concatenate([np.full(7, 0.9), np.full(3, 0.4), np.full(30, 0.6), np.full(70, 0.1)])
+    limit, right = best_share(acoustic, shares)
+    assert 0.6 < limit < 0.9  # 0.25 would be as accurate, and wrong in a third of what it calls acoustic
+    assert right == pytest.approx((0.7 + 1.0) / 2)
+    assert best_share(np.ones(3, bool), np.ones(3))[0] == 0.5  # nothing to choose by: the mode
+
+
+def test_the_curve_tells_what_recall_each_precision_leaves() -> None:
+    rows = curve(np.array([True, True, False, True]), np.array([0.9, 0.8, 0.7, 0.6]))
+    assert [(row["precision"], row["recall"]) for row in rows] == [
+        (1, 0.3333),
+        (1, 0.6667),
+        (0.6667, 0.6667),
+        (0.75, 1),
+    ]
+
+
+def test_noise_between_the_partials_is_heard() -> None:
+    partials = sum(tone(440.0 * k, 0.5) / k for k in range(1, 16))
+    noise = np.random.default_rng(1).standard_normal(len(partials)).astype(np.float32)
+    little, much = (features_of(partials + level * noise, ("noise",)).mean(axis=0) for level in (1e-4, 1e-2))
+    assert np.all(much[11:19] > little[11:19] + 3.0)  # where each part of the spectrum has a partial
+
+
+def test_a_long_note_is_as_many_short_ones() -> None:
+    heard = np.arange(2 * TURN + 3, dtype=np.float32)[:, None]
+    split = turns(heard)
+    assert split.shape == (TURN, 3, 1)
+    assert np.array_equal(split[:, 1, 0], heard[TURN : 2 * TURN, 0])
+    assert turns(heard[:5]).shape == (5, 1, 1)
+
+
 @pytest.mark.parametrize("method", synthesis.METHODS)
 def test_a_synthetic_note_has_the_pitch_that_was_asked_for(method: str) -> None:
     random = np.random.default_rng(2)
@@ -47,8 +82,9 @@ def test_a_synthetic_note_has_the_pitch_that_was_asked_for(method: str) -> None:
 
 def test_features_hear_nothing_later_and_no_level() -> None:
     sound = tone(440.0, 0.5)
-    assert np.allclose(features_of(sound)[:20], features_of(sound[:3_200]), atol=1e-4)
-    assert np.allclose(features_of(sound), features_of(0.1 * sound), atol=0.1)
+    assert features_of(sound[:3_200]).shape == (11, 168)  # of whole frames of 100 ms
+    assert np.allclose(features_of(sound)[:11], features_of(sound[:3_200]), atol=1e-4)
+    assert np.allclose(features_of(sound), features_of(0.1 * sound), atol=0.5)
     assert np.isfinite(features_of(np.zeros(1_600, np.float32))).all()
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
-pytest.importorskip("torch")
-
+from models.data.corpus import read_corpora
 from models.zoo import embeddings, file
 from models.zoo.examples import Examples
 from models.zoo.listener import Listener, ListenerSettings
-from models.zoo.listener_training import moments
-from models.zoo.reconstruction import by_components, compared
+from models.zoo.listener_training import long_notes, loss_db, moments
+from models.zoo.reconstruction import by_components, compared, components
 from spiccato.cli import app
 from tests.models_corpus import write_corpus
 from tests.synth import tone
@@ -25,7 +25,7 @@ SMALL = ListenerSettings(bands=20, steps=4, factor=2.0, code=25, hidden=8)
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("listener")
-    small = {"bands": 20, "steps": 4, "code": 25, "hidden": 8, "examples": 32, "updates": 30, "batch": 16}
+    small = {"bands": 20, "steps": 4, "code": 25, "hidden": 8, "notes": 32, "examples": 32, "updates": 30, "batch": 16}
     run = CliRunner().invoke(
         app,
         ["train", "--system", "listener", "--data", str(write_corpus(folder / "corpus")), "--no-soundfonts",
@@ -55,8 +55,9 @@ def test_it_comes_back_from_its_file_and_a_row_hears_nothing_that_comes_later(tr
     assert scores.shape == (50, len(first.labels))
     assert np.array_equal(scores, second.scores(sound))
     assert np.allclose(scores[:20], first.scores(sound[:6_400]), atol=1e-6)
-    assert np.abs(first.embeddings(sound)).max() <= 1.0
-    assert first.operations_per_s == 50 * (4 * 4 * 25 * (20 + 25) + 25 * 8 + 8 * len(first.labels))
+    assert first.operations_per_s == 50 * (
+        4 * 4 * 25 * (20 + 25) + 4 * 20 * 25 + 25 * 25 + 25 * 8 + 8 * len(first.labels)
+    )
 
 
 def test_training_sees_what_the_engine_s_memory_holds() -> None:
@@ -67,6 +68,43 @@ def test_training_sees_what_the_engine_s_memory_holds() -> None:
     views = listener.memory.feed(listener.bands(sound[0] / np.float32(32_768.0)))
     assert len(views) == 25
     assert np.allclose(own.views(np.zeros(25, np.int64), rows), views, atol=2e-3)  # kept in 16 bits
+
+
+def test_the_autoencoder_begins_as_the_components_and_learns_past_them() -> None:
+    random = np.random.default_rng(6)
+    listener = Listener(SMALL, ("a", "b"))
+    inner = random.uniform(-1, 1, (400, 30)).astype(np.float32)  # more dimensions than the code has numbers
+    views = 0.5 + 0.4 * np.tanh(inner @ random.standard_normal((30, 80)).astype(np.float32) / 3).reshape(400, 4, 20)
+    network = listener.autoencoder
+    network.begin(*(torch.from_numpy(one.astype(np.float32)) for one in components(views, 25)))
+    assert np.allclose(listener.decoded(views), by_components(views, views, 25), atol=1e-4)
+    given = torch.from_numpy(views)
+    before = float(loss_db(network(given)[0], given).detach())
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(60):
+        loss = loss_db(network(given)[0], given)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(loss_db(network(given)[0], given).detach()) < 0.9 * before
+
+
+def test_the_code_is_learned_from_notes_that_fill_the_memory(trained: Path) -> None:
+    corpus = read_corpora([trained.parent / "corpus"])
+    notes = long_notes(corpus, ("flute", "cello"), 4, seed=1, plain=True)
+    assert notes.windows.shape == (4, 38_400)
+    for sound in notes.windows:
+        first = int(np.argmax(np.abs(sound) > 500))
+        assert first < 0.35 * 16_000  # the memory reaches 1.28 s back: a note of two seconds fills it
+
+
+def test_the_loss_counts_decibels_and_nothing_below_the_floor() -> None:
+    views = torch.full((1, 1, 4), 0.5)
+    again = views * 10.0 ** (6.0 / 40.0)
+    assert float(loss_db(again, views)) == pytest.approx(6.0 - 0.5, abs=1e-3)
+    quiet = torch.full((1, 1, 4), 0.01)
+    assert float(loss_db(-quiet, quiet)) == 0.0
+    assert float(loss_db(views, quiet)) > 40.0
 
 
 def test_a_value_is_right_within_a_decibel() -> None:

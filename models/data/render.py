@@ -82,13 +82,14 @@ def render_all(soundfonts: tuple[Path, ...] = SOUNDFONTS) -> list[Clip]:
                 continue
             for program in programs:
                 step = NOTE_STEP * (2 if len(programs) > 2 else 1)
-                clips += _render(font, label, program, range(lowest, highest + 1, step), channel=0)
+                clips += rendered(font, label, program, range(lowest, highest + 1, step), channel=0)
         if font.stem in DRUM_SOUNDFONTS:
-            clips += _render(font, "drums", 0, DRUM_KEYS, channel=9)
+            clips += rendered(font, "drums", 0, DRUM_KEYS, channel=9)
     return clips
 
 
-def _render(font: Path, label: str, program: int, keys: range | tuple[int, ...], channel: int) -> list[Clip]:
+def rendered(font: Path, label: str, program: int, keys: range | tuple[int, ...], channel: int = 0) -> list[Clip]:
+    """Training clips of one program, each key in both velocities; of a drum kit on channel 9."""
     notes = [(key, velocity) for key in keys for velocity in VELOCITIES]
     library = f"soundfont:{font.stem}"
     with tempfile.TemporaryDirectory() as folder:

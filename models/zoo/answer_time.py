@@ -1,19 +1,22 @@
 """How soon a system answers, measured: the sound that passes after an onset until a row of scores knows of it, and the
 computing of a row. Knows scores and clocks; nothing of what the scores are worth.
 
-`python -m models.zoo.answer_time` measures the shipped model in the same way and writes `results/orchestra.json`.
+`python -m models.zoo.answer_time FILE ...` measures the label systems of these files and the shipped model, and writes
+`answer_times.json`, which the table reads.
 """
 
+import argparse
 import json
 import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+TIMES = Path(__file__).parent / "answer_times.json"
 RATE_HZ = 16_000
 ONSETS = 8  # tried, at other places between two rows
 GRID = 1_600  # samples over which the onsets lie: every system's rows divide it
@@ -55,37 +58,45 @@ def measured(scores: Scores, hop_samples: int) -> dict[str, float]:
     }
 
 
-def of_shipped() -> dict[str, Any]:
-    """Of the shipped model, through the engine's pipeline: its rows are the output membranes, one each hop."""
+def of_shipped(path: Path) -> tuple[str, dict[str, float]]:
+    """Name and times of a spiking model, through the engine's pipeline: its rows are the output membranes."""
     from engine.pipeline import Pipeline
     from engine.weights import load
     from models.hearing import listen
-    from models.zoo.results import machine
-    from models.zoo.table import SHIPPED
 
-    model = load(SHIPPED)
+    model = load(path)
     pipeline = Pipeline(model)
 
     def scores(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         pipeline.reset()
         return listen(pipeline, samples)[0]
 
-    return {
-        "system": model.name,
-        "version": model.version,
-        "kind": "shipped",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(),
-        "first_answer": measured(scores, model.front_end.hop_samples),
-    }
+    return model.name, measured(scores, model.front_end.hop_samples)
 
 
 def main() -> None:
-    from models.zoo.table import RESULTS
+    import torch
 
-    told = of_shipped()
-    (RESULTS / "orchestra.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(told["first_answer"])
+    from models.zoo.file import load
+    from models.zoo.results import machine
+    from models.zoo.system import Labeller
+    from models.zoo.table import SHIPPED
+
+    parser = argparse.ArgumentParser(description="Measure how soon systems answer, for the table of docs/models.md.")
+    parser.add_argument("file", type=Path, nargs="*", help="of `spiccato train --system NAME`")
+    parser.add_argument("--out", type=Path, default=TIMES)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    times = dict([of_shipped(SHIPPED)])
+    for path in given.file:
+        kept = load(path)
+        if not isinstance(kept.trained, Labeller):
+            parser.error(f"{path}: {kept.system.name} is no label system")
+        times[kept.system.name] = measured(kept.trained.scores, kept.trained.hop_samples)
+    told = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "systems": times}
+    given.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    for name, row in times.items():
+        print(f"{name}: {row}")
 
 
 if __name__ == "__main__":

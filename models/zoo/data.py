@@ -30,12 +30,18 @@ class Data:
         self._made: dict[Hashable, Any] = {}
 
     @cached_property
-    def clips(self) -> "list[Clip]":
-        """Raises FileNotFoundError and CorpusError as `read_corpora` and `render_all` do."""
+    def recorded(self) -> "list[Clip]":
+        """Without rendered notes. Raises FileNotFoundError and CorpusError as `read_corpora` does."""
         from models.data.corpus import read_corpora
+
+        return read_corpora(self.folders, progress=self.progress)
+
+    @cached_property
+    def clips(self) -> "list[Clip]":
+        """Raises as `recorded` and `render_all` do."""
         from models.data.render import render_all
 
-        clips = read_corpora(self.folders, progress=self.progress)
+        clips = self.recorded
         rendered = render_all(self.soundfonts)
         self.report(f"{len(clips)} clips, {len(rendered)} notes rendered from {len(self.soundfonts)} soundfonts")
         return clips + rendered
@@ -61,10 +67,8 @@ class Data:
 
     def described(self) -> dict[str, Any]:
         """Clips of each part and library; nothing if no clip was asked for."""
-        if "clips" not in self.__dict__:
-            return {}
         told: dict[str, Any] = {}
-        for clip in self.clips:
+        for clip in self.__dict__.get("clips", self.__dict__.get("recorded", [])):
             libraries = told.setdefault(clip.part, {"clips": 0, "libraries": {}})
             libraries["clips"] += 1
             libraries["libraries"][clip.library] = libraries["libraries"].get(clip.library, 0) + 1

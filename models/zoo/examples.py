@@ -42,22 +42,36 @@ def drawn(clips: Sequence[Clip], labels: tuple[str, ...], count: int, seed: int,
 
     Raises ZooError if a label has no clip.
     """
-    by: dict[str, dict[str, list[Clip]]] = {label: defaultdict(list) for label in labels}
+    by = shelves(clips, labels)
+    windows, answers = np.empty((count, WINDOW), np.int16), np.empty(count, np.int64)
+    for index in range(count):
+        random = np.random.default_rng((seed, index))
+        answer = int(random.integers(len(labels)))
+        windows[index] = _window(random, taken(random, by[labels[answer]]), plain)
+        answers[index] = answer
+    return Examples(windows, answers, labels)
+
+
+Shelves = dict[str, dict[str, list[Clip]]]  # label -> library -> clips
+
+
+def shelves(clips: Sequence[Clip], labels: tuple[str, ...]) -> Shelves:
+    """Raises ZooError if a label has no clip."""
+    by: Shelves = {label: defaultdict(list) for label in labels}
     for clip in clips:
         if clip.label in by:
             by[clip.label][clip.library].append(clip)
     if missing := [label for label in labels if not by[label]]:
         raise ZooError(f"nothing to learn {', '.join(missing)} from: no clip of the training part")
-    windows, answers = np.empty((count, WINDOW), np.int16), np.empty(count, np.int64)
-    for index in range(count):
-        random = np.random.default_rng((seed, index))
-        answer = int(random.integers(len(labels)))
-        libraries = list(by[labels[answer]].values())
-        weight = np.sqrt([min(len(own), LIBRARY_LIMIT) for own in libraries])
-        own = libraries[int(random.choice(len(libraries), p=weight / weight.sum()))]
-        windows[index] = _window(random, own[int(random.integers(len(own)))], plain)
-        answers[index] = answer
-    return Examples(windows, answers, labels)
+    return by
+
+
+def taken(random: np.random.Generator, by_library: dict[str, list[Clip]]) -> Clip:
+    """A clip of one label: libraries by the square root of their clips."""
+    libraries = list(by_library.values())
+    weight = np.sqrt([min(len(own), LIBRARY_LIMIT) for own in libraries])
+    own = libraries[int(random.choice(len(libraries), p=weight / weight.sum()))]
+    return own[int(random.integers(len(own)))]
 
 
 def heard(clips: Sequence[Clip], labels: tuple[str, ...], moments_ms: Sequence[int] = MOMENTS_MS) -> Examples:

@@ -1,8 +1,11 @@
 """Listener: an echoic memory of gammatone spectra, and an autoencoder whose code is an embedding of the moment.
 
-    samples -> gammatone bands -> echoic memory: 8 rows, 1, 2, 4 ... 128 back -> LSTM encoder -> 250 numbers
-        -> LSTM decoder -> the 8 rows again        what the code is learned by, without labels
+    samples -> gammatone bands -> echoic memory: 8 rows, 1, 2, 4 ... 128 back -> encoder -> 250 numbers
+        -> decoder -> the 8 rows again             what the code is learned by, without labels
         -> a small classifier -> 24 labels         on the finished code, which no longer changes
+
+Encoder and decoder are each a linear map and an LSTM, added. The maps begin as the principal components of the views,
+the LSTMs at nothing: they learn what a linear code of the same size leaves over.
 
 Knows the network and what it says; `listener_training.py` teaches it. The bands and the memory are the engine's blocks.
 """
@@ -34,11 +37,13 @@ class ListenerSettings(Settings):
     code: int = 250  # numbers that a moment is told in: 8 * 100 / 250 is a compression of 3.2
     hidden: int = 256  # of the classifier
     dropout: float = 0.3
-    examples: int = 5_000  # seconds of sound to learn from
-    updates: int = 2_000  # of the autoencoder
+    notes: int = 4_000  # for the autoencoder, up to 2.4 s each
+    updates: int = 1_200  # of the autoencoder
+    code_rate: float = 5e-4  # of them: faster ones first lose what the components know
+    examples: int = 6_000  # seconds of sound for the classifier
     batch: int = 256
-    rate: float = 2e-3
-    epochs: int = 30  # of the classifier
+    rate: float = 2e-3  # of the classifier
+    epochs: int = 30
     weight_decay: float = 0.02
 
     @property
@@ -47,25 +52,40 @@ class ListenerSettings(Settings):
 
 
 class Autoencoder(nn.Module):
-    """Sequence to sequence: nothing but the code goes from the one LSTM to the other."""
+    """Sequence to sequence: nothing but the code goes from the one side to the other."""
 
     def __init__(self, settings: ListenerSettings) -> None:
         super().__init__()
-        self.steps = settings.steps
+        self.steps, self.bands = settings.steps, settings.bands
+        self.inwards = nn.Linear(settings.steps * settings.bands, settings.code)
         self.encoder = nn.LSTM(settings.bands, settings.code, batch_first=True)
+        self.encoded = nn.Linear(settings.code, settings.code, bias=False)
+        self.outwards = nn.Linear(settings.code, settings.steps * settings.bands)
         self.decoder = nn.LSTM(settings.code, settings.code, batch_first=True)
-        self.out = nn.Linear(settings.code, settings.bands)
+        self.decoded = nn.Linear(settings.code, settings.bands, bias=False)
+
+    @torch.no_grad()
+    def begin(self, mean: Tensor, directions: Tensor) -> None:
+        """As a linear code. mean: (steps * bands,). directions: (steps * bands, code), orthonormal."""
+        self.inwards.weight.copy_(directions.T)
+        self.inwards.bias.copy_(-(mean @ directions))
+        self.outwards.weight.copy_(directions)
+        self.outwards.bias.copy_(mean)
+        nn.init.zeros_(self.encoded.weight)
+        nn.init.zeros_(self.decoded.weight)
 
     def encode(self, views: Tensor) -> Tensor:
-        """(batch, steps, bands) to (batch, code), each within +-1: the encoder's last state."""
+        """(batch, steps, bands) to (batch, code)."""
         _, (state, _) = self.encoder(views)
-        return torch.as_tensor(state[-1])
+        code: Tensor = self.inwards(views.flatten(1)) + self.encoded(state[-1])
+        return code
 
     def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """The views again, and their code."""
         code = self.encode(views)
         states, _ = self.decoder(code[:, None, :].expand(-1, self.steps, -1))
-        return self.out(states), code
+        linear = self.outwards(code).unflatten(1, (self.steps, self.bands))
+        return linear + self.decoded(states), code
 
 
 class Classifier(nn.Sequential):
@@ -109,9 +129,9 @@ class Listener(Labeller):
     @property
     def operations_per_s(self) -> int:
         """Of encoder and classifier; the bands take 16 more for each band and sample."""
-        encoder = sum(p.numel() for name, p in self.autoencoder.encoder.named_parameters() if "weight" in name)
-        classifier = sum(p.numel() for p in self.classifier.parameters() if p.ndim == 2)
-        return (self.settings.steps * encoder + classifier) * 16_000 // self.hop_samples
+        encoder = self.settings.steps * _weights(self.autoencoder.encoder)
+        rest = _weights(self.autoencoder.inwards, self.autoencoder.encoded, self.classifier)
+        return (encoder + rest) * 16_000 // self.hop_samples
 
     def bands(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """samples: (n,) at 16 kHz. Returns the ear's rows, (n // HOP, bands), as of a stream that begins with them."""
@@ -154,6 +174,10 @@ class Listener(Labeller):
         return {"reconstruction": told, "headline": [{"what": what, "ours": ours, "to_beat": "42 %"}]}
 
 
+def _weights(*modules: nn.Module) -> int:
+    return sum(p.numel() for module in modules for p in module.parameters() if p.ndim == 2)
+
+
 def _in_parts(network: Any, rows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     out = np.empty((len(rows), *shape), np.float32)
     with torch.inference_mode():
@@ -181,5 +205,5 @@ SYSTEM = System(
     ListenerSettings,
     train,
     restore,
-    notes="the classifier sees the code alone, which was learned without labels",
+    notes="linear maps beside the LSTMs; the classifier sees the code alone, which was learned without labels",
 )

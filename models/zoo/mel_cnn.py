@@ -27,9 +27,9 @@ class MelCnnSettings(NetworkSettings):
     filters: int = 16  # of the first group
     dropout: float = 0.3
     epochs: int = 8
-    trials: int = 6  # of the search; 0: the sizes above are taken as they are
-    trial_examples: int = 3_000
-    trial_epochs: int = 2
+    trials: int = 24  # of the search; 0: the sizes above are taken as they are
+    trial_examples: int = 4_000
+    trial_epochs: int = 4
     greatest_operations: int = 20_000_000  # multiply-accumulates of one window; larger trials are not trained
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from models.data.corpus import Clip
     from models.zoo.listener import Listener
 
-FLOOR = 10.0 ** (-60.0 / 40.0)  # of a feature, the fourth root of an energy: -60 dB
+DB = 40.0  # times the logarithm of a feature, the fourth root of an energy
+FLOOR = 10.0 ** (-60.0 / DB)  # of a feature
 EACH_CLIP = 40  # moments at most: long recordings count no more than others
 COMPONENTS_FROM = 12_000  # moments of the training part
 
@@ -66,17 +67,22 @@ def compared(views: Views, again: NDArray[Any]) -> dict[str, float]:
 
 def level_db(feature: NDArray[Any]) -> NDArray[np.float64]:
     """Of a band, from the fourth root of its energy."""
-    return np.asarray(40.0 * np.log10(np.maximum(feature, FLOOR)))
+    return np.asarray(DB * np.log10(np.maximum(feature, FLOOR)))
 
 
 def by_components(views: Views, learned: Views, numbers: int) -> Views:
     """The views as their first principal components in `learned` tell them."""
+    mean, directions = components(learned, numbers)
+    flat = views.reshape(len(views), -1) - mean
+    return np.asarray((flat @ directions @ directions.T + mean).reshape(views.shape), np.float32)
+
+
+def components(learned: Views, numbers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean, (steps * bands,), and the `numbers` directions of greatest variance, (steps * bands, numbers)."""
     rows = learned.reshape(len(learned), -1).astype(np.float64)
     mean = rows.mean(axis=0)
     _, vectors = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
-    directions = vectors[:, -numbers:]
-    flat = views.reshape(len(views), -1) - mean
-    return np.asarray((flat @ directions @ directions.T + mean).reshape(views.shape), np.float32)
+    return mean, np.ascontiguousarray(vectors[:, -numbers:])
 
 
 def _percent(right: NDArray[np.bool_]) -> float:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from models.zoo.answer_time import measured
 from models.zoo.data import Data
 from models.zoo.judge import RATE_HZ, best_rule, judge
 from models.zoo.system import Labeller, Run, Settings, Solver, System, Trained, kept
@@ -16,7 +15,7 @@ from models.zoo.system import Labeller, Run, Settings, Solver, System, Trained, 
 def trained_and_judged(which: System, settings: Settings, data: Data, run: Run) -> tuple[Trained, dict[str, Any]]:
     """The system and its results as JSON. Label systems are judged on the report part, once, at the end."""
     if which.needs_data:
-        _ = data.clips  # reading and rendering are no part of the seconds below
+        _ = data.clips if which.renders else data.recorded  # reading and rendering are no part of the seconds below
     start = time.process_time()
     trained = which.train(settings, data, run)
     seconds = time.process_time() - start
@@ -44,11 +43,10 @@ def trained_and_judged(which: System, settings: Settings, data: Data, run: Run) 
 
 
 def costs(labeller: Labeller) -> dict[str, Any]:
-    """Operations, and how soon an answer comes."""
+    """Operations, and how often a row comes."""
     return {
         "operations_per_s": labeller.operations_per_s,
         "hop_ms": 1000.0 * labeller.hop_samples / RATE_HZ,
-        "first_answer": measured(labeller.scores, labeller.hop_samples),
     }
 
 

@@ -3,7 +3,7 @@ trials; nothing of what the sizes mean.
 
 Every trial is a run of its own below the run's folder (`trial-03/`: log and TensorBoard), and a line of `trials.jsonl`
 tells its sizes, its balanced accuracy on the calibrate part and how it ended. A trial that is worse than the median of
-those before it at the same epoch is ended early. Source: Akiba and others, Optuna, KDD 2019.
+those before it at the same epoch, from the second on, is ended early. Source: Akiba and others, Optuna, KDD 2019.
 """
 
 import json
@@ -98,8 +98,8 @@ def searched(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=min(5, settings.trials)),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=2),
+        sampler=optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=min(6, settings.trials)),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
     )
     study.enqueue_trial({name: getattr(settings, name) for name in choices})
     study.optimize(tried, n_trials=DRAWS * settings.trials, callbacks=[lambda study, _: enough(study, settings, rows)])

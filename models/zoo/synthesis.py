@@ -1,4 +1,4 @@
-"""Flutes that no one blew: random patches of FM, additive and wavetable synthesis. Knows nothing of recordings.
+"""Flutes that no one blew: random patches of FM, additive, wavetable and subtractive synthesis. Knows no recordings.
 
 A patch is what a synthesiser would keep: method, spectrum, envelope, vibrato. One patch plays many notes.
 """
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from models.data.render import through_codec
 
 RATE_HZ = 16_000
-METHODS = ("fm", "additive", "wavetable")
-LOWEST, HIGHEST = 36, 100  # MIDI notes
+METHODS = ("fm", "additive", "wavetable", "subtractive")
+LOWEST, HIGHEST = 58, 98  # MIDI notes: a flute's, so that the pitch tells nothing
 PARTIALS = 24
 
 
@@ -30,6 +30,8 @@ class Patch:
     vibrato_cents: float
     detune_cents: float  # of a second voice; 0: there is none
     breath: float  # white noise beside the tone
+    tremolo: float  # of the level, at the vibrato's rate
+    cutoff: float  # of subtractive: partials over which a low-pass falls by 12 dB an octave, once the note is up
 
 
 def patch(random: np.random.Generator, method: str) -> Patch:
@@ -51,6 +53,8 @@ def patch(random: np.random.Generator, method: str) -> Patch:
         vibrato_cents=random.choice([0.0, random.uniform(3.0, 30.0)]),
         detune_cents=random.choice([0.0, random.uniform(2.0, 15.0)]),
         breath=random.choice([0.0, 10.0 ** random.uniform(-3.0, -1.3)]),
+        tremolo=random.choice([0.0, random.uniform(0.02, 0.3)]),
+        cutoff=random.uniform(1.0, 12.0),
     )
 
 
@@ -64,7 +68,7 @@ def note(random: np.random.Generator, own: Patch, midi: int, seconds: float = 2.
     if own.detune_cents:
         sound = sound + _voice(own, hz * 2.0 ** (own.detune_cents / 1200.0), t, held)
     sound = sound / np.abs(sound).max() + own.breath * random.standard_normal(len(t))
-    sound = sound * envelope
+    sound = sound * envelope * (1.0 + own.tremolo * np.sin(2.0 * np.pi * own.vibrato_hz * t))
     return through_codec((0.5 * sound / np.abs(sound).max()).astype(np.float32)).astype(np.float32) / 32768.0
 
 
@@ -75,6 +79,12 @@ def _voice(own: Patch, hz: float, t: NDArray[np.float64], held: NDArray[np.float
         index = min(own.index, max(0.0, (7_000.0 / hz - 1.0) / own.ratio))  # its sidebands below half the rate
         return np.asarray(np.sin(angle + index * held * np.sin(own.ratio * angle)))
     audible = int(np.clip(7_900.0 // hz, 1, PARTIALS))
+    if own.method == "subtractive":  # a saw or square, whose filter opens with the level
+        tone = np.zeros(len(t))
+        for k in range(1, audible + 1):
+            level = (1.0 if k % 2 or own.ratio > 1.0 else 0.05) / k
+            tone += level * np.sin(k * angle) / (1.0 + (k / (own.cutoff * (0.1 + held))) ** 2)
+        return tone
     if own.method == "additive":
         return sum(
             (own.spectrum[k] * np.sin((k + 1) * angle + own.phases[k]) for k in range(audible)), start=np.zeros(len(t))

@@ -103,6 +103,7 @@ class System:
     restore: Callable[[Any, dict[str, Any], Tensors], Trained]  # settings, about, tensors
     kind: str = "labels"  # or task
     needs_data: bool = True
+    renders: bool = True  # whether it takes every label's notes from the soundfonts; or renders its own, or none
     notes: str = field(default="", kw_only=True)  # one sentence for the table: what is smaller here than in the source
 
     def set(self, given: Mapping[str, str | int | None]) -> Settings:
