@@ -81,7 +81,7 @@ def test_the_installed_service_serves_the_page_and_the_shipped_model(installed: 
     process = subprocess.Popen(
         [str(installed / "bin" / "spiccato"), "serve", "--port", str(port)],
         cwd=tmp_path,
-        env=os.environ | {"SPICCATO_HISTORY": str(tmp_path / "h.sqlite")},
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "SPICCATO_HISTORY": str(tmp_path / "h.sqlite")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
