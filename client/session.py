@@ -135,6 +135,11 @@ class Stream:
             return None
         return self._taken(data) if socket is self._socket and self._returning is None else None
 
+    @property
+    def _outlives(self) -> bool:
+        """The session does its service, which may have to hear again what was heard since it was saved."""
+        return bool((self.started.get("resume") or {}).get("failover"))
+
     def _is_restarted(self, closed: ConnectionClosed) -> bool:
         """The server stops before the end of ours: another session may take this one's place when it is there again."""
         if not self._anew or closed.rcvd is None or closed.rcvd.code != GOING_AWAY:
@@ -156,8 +161,10 @@ class Stream:
             self.summary = message
             self._heard = round(message["audio_ms"] / 1000 * self._start["audio"]["sample_rate"])
         if kind in ("level", "heartbeat", "resumed"):
-            self._heard = message["sample"]
-            self._backlog.heard(self._heard)
+            sample: int = message["sample"]
+            self._heard = sample if kind == "resumed" else max(self._heard, sample)
+            if kind != "level" or not self._outlives:
+                self._backlog.heard(sample)
         if kind == "event":
             (self._unended.discard if message["is_final"] else self._unended.add)(message["event_id"])
         if kind == "configured":

@@ -6,7 +6,8 @@ State is one record, parameters another; a chunk of any size is one call into th
 chunking gives bit-identical events. `pool.py` calls the same kernel for many streams at once.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import numba as nb
@@ -180,7 +181,12 @@ class Pipeline:
 
     def snapshot(self) -> bytes:
         """The whole stream, settings included: another process with the same model goes on with no bit changed."""
-        return pack(self.model, self.settings, self._state)
+        return self.capture()()
+
+    def capture(self) -> Callable[[], bytes]:
+        """The snapshot of now, not yet packed: that takes longer, may happen in any thread, and is what a call does."""
+        state = np.frombuffer(self._state.tobytes(), self._state.dtype)  # `copy` would go field by field
+        return partial(pack, self.model, self.settings, state)
 
     def restore(self, data: bytes) -> None:
         """Become the stream of a `snapshot`. The trace, which only shows what was, begins anew with zeros.

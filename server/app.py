@@ -93,6 +93,8 @@ def create_app(settings: Settings, config: Config | None = None, place: Place | 
         await asyncio.wait({warming})
         await service.outputs.close()
         await service.hub.stop()
+        if service.failover is not None:
+            await service.failover.close()
         await asyncio.to_thread(service.close)
 
     app = FastAPI(

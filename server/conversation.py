@@ -6,23 +6,32 @@ Without a connection the session stands still: what had come is heard, no stall 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic_core import from_json
 
 from server import chorus
 from server import commands as c
+from server import protocol as p
 from server.errors import Close
+from server.escrow import LEAP, Escrow
 from server.inbox import Inbox, Item, nothing
 from server.lane import Lane
 from server.level import Reading
 from server.meter import Meter
 from server.outbox import TELEMETRY, Outbox, Told, encoded
+from server.saved import SavedSession
 from server.session import Out, Session
 from server.settings import Settings
+from server.store import MESSAGES, Claimed, Save, digest
 from server.stream import HEAVY
 from server.unison import Seat, Spoken
+
+if TYPE_CHECKING:
+    from server.failover import Failover
 
 TICK_S = 0.25  # how often time passes for a session: heartbeats, stalls, idling
 LOOK_S = 1.0  # how often for one that is heard and tells nothing: does it come at its rate?
@@ -76,6 +85,7 @@ class Conversation:
         secret: str,
         meter: Meter,
         tell: Callable[[str, dict[str, Any]], None] = lambda source, message: None,
+        failover: "Failover | None" = None,
     ) -> None:
         self.session = session
         self.meter = meter
@@ -88,6 +98,9 @@ class Conversation:
         self._gone_at = 0.0  # when the connection was lost
         self._settings = settings
         self._lane = lane
+        self._failover = failover
+        self.escrow: Escrow | None = None  # once it started, where another process may go on with it
+        self._resting: list[Callable[[], None]] = []  # to be done once nothing of it is being heard
         self._tell = tell  # is given the source's name and each message that is no telemetry
         self._at_work = False  # in the lane
         self._seat: Seat | None = None  # where usual chunks come in
@@ -106,6 +119,8 @@ class Conversation:
             await self._ended.wait()
             if self._fault is not None:
                 raise self._fault
+            if self.escrow is not None:
+                await self.escrow.empty()
         finally:
             ticking.cancel()
             self._ended.set()
@@ -137,6 +152,65 @@ class Conversation:
         """A message of the client. False where it has to wait, as `Inbox.offer`."""
         seat = self._seat
         return (seat is not None and self._lane.take(seat, message, arrived)) or self.inbox.offer(message, arrived)
+
+    # --- another process may go on with it ---
+
+    @property
+    def owner(self) -> int | None:
+        """Its number as who has the session; None where nobody else could."""
+        return None if self.escrow is None else self.escrow.owner
+
+    def go_on(self, claimed: Claimed, saved: SavedSession) -> None:
+        """Its session was restored: from here on it is as any other one."""
+        assert self._failover is not None
+        messages = [(from_json(text)["seq"], text.decode()) for text in claimed.messages]
+        ranges = [range(first, first + LEAP) for first in saved.leapt]
+        messages = [one for one in messages if not any(one[0] in left_out for left_out in ranges)]
+        self.start = saved.start
+        gone = max(claimed.gone, messages[0][0] - 1 if len(messages) >= MESSAGES else -1)
+        self.outbox.restore(messages, gone, self.session.numbered - 1)
+        if saved.closed is not None:
+            self._ended.set()
+            self.inbox.on_item = self.outbox.on_room = nothing
+            self.outbox.close()
+            return
+        self.alone = self.session.pooled is None
+        self._follow_start(claimed, gone, saved.leapt)
+        stream = self.session.stream
+        if stream is not None and not self.session.apart:
+            began = {**p.dumped(stream.started(None)), "session": saved.id, "seq": 1}
+            self._tell(stream.start.source.name, began)  # who listens here has not heard of it
+
+    def at_rest(self, do: Callable[[], None]) -> None:
+        """Once nothing of it is being heard: perhaps now."""
+        self._lane.after(partial(self._rest, do))
+
+    def _rest(self, do: Callable[[], None]) -> None:
+        if self.alone and self._at_work:
+            self._resting.append(do)
+        else:
+            do()
+
+    @property
+    def clock(self) -> int:
+        """Samples that came and were heard."""
+        stream = self.session.stream
+        return -1 if stream is None else max(stream.hearing.sample, self._last_seat.clock if self._last_seat else 0)
+
+    def save(self, now: float) -> Save:
+        """While nothing of it is being heard."""
+        assert self.escrow is not None
+        self._catch_up()
+        return self.escrow.save(now)
+
+    def taken(self) -> None:
+        """Another process goes on with it: nothing more is told here."""
+        self.session.closed = Close.TAKEN_OVER
+        if self.connection is not None:
+            self.connection.cut(Close.TAKEN_OVER, "the session goes on over a newer connection")
+            self.detach()
+        self._end()
+        self.at_rest(self.retire)
 
     # --- its turn in the lane ---
 
@@ -180,13 +254,13 @@ class Conversation:
     def _done(self, heard: Heard) -> None:
         if self._ended.is_set():  # given up meanwhile
             return
+        self.alone = self.session.stream is not None and self.session.pooled is None
+        if self.start is None:
+            self._follow_start()
         if heard.outs:
             self._say(heard.outs, heard.told)
         self.meter.heard(self.session.stream)
         self.outbox.acknowledged(self.session.acknowledged)
-        self.alone = self.session.stream is not None and self.session.pooled is None
-        if self.start is None:
-            self._follow_start()
         self._leave_lane()
         if self.session.closed is not None:
             self._end()
@@ -195,6 +269,8 @@ class Conversation:
 
     def _leave_lane(self) -> None:
         self._at_work = False
+        while self._resting:
+            self._resting.pop()()
         if self._tick_due:
             self._pass_time()
 
@@ -285,9 +361,20 @@ class Conversation:
             self._lane.drop(self._last_seat)
         self._ended.set()
 
-    def _follow_start(self) -> None:
+    def _follow_start(self, claimed: Claimed | None = None, gone: int = -1, leapt: Sequence[int] = ()) -> None:
         """Once the form of the audio is known, so is how much of it may wait, and what happens to more."""
         stream = self.session.stream
+        if stream is not None and self._failover is not None and stream.safe is not None:
+            self.escrow = Escrow(
+                self.session,
+                digest(self.secret),
+                self._release,
+                partial(self._failover.want, self),
+                time.monotonic(),
+                0 if claimed is None else claimed.owner,
+            )
+            self.escrow.gone, self.escrow.leapt = gone, list(leapt)
+            self._failover.add(self)
         if stream is not None:
             self.start = stream.start
             self.inbox.limit_bytes = self.session.bytes_of(self._settings.queue_ms)
@@ -327,6 +414,12 @@ class Conversation:
                 self._stand_up()
 
     def _say(self, outs: list[Out], told: list[Told]) -> None:
+        if self.escrow is None:
+            self._release(outs, told)
+        else:
+            self.escrow.say(outs, told, time.monotonic())
+
+    def _release(self, outs: list[Out], told: list[Told]) -> None:
         if told:
             self.outbox.put(told)
             if self.outbox.full:

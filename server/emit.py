@@ -61,6 +61,12 @@ class Emitter:
         if self._picture is not None:
             self._picture.restart()
 
+    def go_on(self) -> None:
+        """The engine was restored in the middle of a stretch."""
+        self._told = self._hearing.pipeline.frames
+        if self._picture is not None:
+            self._picture.restart(self._hearing.pipeline.samples)
+
     def chunk(self, samples: NDArray[np.float32]) -> list[dict[str, Any]]:
         """After each chunk, (n, channels): at most one level, of all that came since the last."""
         self._meter.feed(samples)

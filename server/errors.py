@@ -48,6 +48,7 @@ class Code(StrEnum):
     OVERLOADED = "overloaded"
     RESUME_UNKNOWN = "resume_unknown"
     RESUME_TOO_OLD = "resume_too_old"
+    STORE_AWAY = "store_away"
     RATE_MISMATCH = "rate_mismatch"
     TOO_MANY_SESSIONS = "too_many_sessions"
     TOO_MANY_UPLOADS = "too_many_uploads"
@@ -99,6 +100,7 @@ HANDLING: dict[Code, Handling] = {
     Code.OVERLOADED: Handling(close=Close.OVER_LIMIT, retryable=True),
     Code.RESUME_UNKNOWN: Handling(close=Close.RESUME_GONE),
     Code.RESUME_TOO_OLD: Handling(close=Close.RESUME_GONE),
+    Code.STORE_AWAY: Handling(close=Close.TRY_AGAIN, retryable=True),
     Code.TOO_MANY_SESSIONS: Handling(http=503, retryable=True),
     Code.TOO_MANY_UPLOADS: Handling(http=503, retryable=True),
     Code.TOO_MANY_SOURCES: Handling(http=409),

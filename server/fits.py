@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from pydantic import SecretStr
+
 from engine.weights import Model
 from server import bus
 from server.detect import Mistaken, tuned, unfit
@@ -30,7 +32,7 @@ def check(settings: Settings, model: Model) -> None:
 
 def mistakes(settings: Settings, model: Model) -> list[Mistake]:
     """`model` is the one of the file, before its thresholds were changed."""
-    found = [*_thresholds(settings, model), *_history(settings), *_sources(settings, model), *_bus(settings)]
+    found = [*_thresholds(settings, model), *_history(settings), *_sources(settings, model), *_redis(settings)]
     return [*found, *outputs.mistakes(settings.outputs, model)]
 
 
@@ -54,18 +56,20 @@ def _history(settings: Settings) -> Iterator[Mistake]:
         yield Mistake(("history",), str(error))
 
 
-def _bus(settings: Settings) -> Iterator[Mistake]:
-    if settings.redis_url is None:
-        return
-    if find_spec("redis") is None:
-        yield Mistake(("redis_url",), "redis_url needs a package more: pip install 'spiccato[redis]'")
-    elif not settings.redis_url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        yield Mistake(("redis_url",), "redis_url: it begins with redis://, rediss:// or unix://")
-    else:
-        try:
-            bus.check(settings.redis_url.get_secret_value())
-        except ValueError as error:
-            yield Mistake(("redis_url",), f"redis_url cannot be read: {error}")
+def _redis(settings: Settings) -> Iterator[Mistake]:
+    for name in ("redis_url", "failover_url"):
+        url: SecretStr | None = getattr(settings, name)
+        if url is None:
+            continue
+        if find_spec("redis") is None:
+            yield Mistake((name,), f"{name} needs a package more: pip install 'spiccato[redis]'")
+        elif not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            yield Mistake((name,), f"{name}: it begins with redis://, rediss:// or unix://")
+        else:
+            try:
+                bus.check(url.get_secret_value())
+            except ValueError as error:
+                yield Mistake((name,), f"{name} cannot be read: {error}")
 
 
 def _sources(settings: Settings, model: Model) -> Iterator[Mistake]:

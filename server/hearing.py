@@ -22,6 +22,7 @@ from server.choir import Choir
 from server.drift import Drift
 from server.ingest import Resampler
 from server.protocol import EventBody, SummaryBody
+from server.saved import SavedHearing
 from server.tally import Tally
 from server.ulid import ulid
 from server.updates import Update, Updates
@@ -67,6 +68,9 @@ class Hearing:
         self._anchor = 0
         self._drift = Drift(rate_hz) if captured else None
         self._correction_s = 0.0  # of UTC, once no label is open
+        self._first = 0  # in the stretch: its first sample that the resampler was given
+        self._skip = 0  # samples that it is still to give and that the engine heard before it was restored
+        self._reached = 0  # the clock then
         self._open: dict[str, EventBody] = {}  # label to the onset of its open event
         self._updates = Updates(model.labels, updates_hz, model.front_end.hop_s) if updates_hz else None
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # (clock after the chunk, arrival)
@@ -77,7 +81,7 @@ class Hearing:
         The whole chunk is accepted at once; the caller iterates to the end.
         """
         self.came(len(mono), arrived)
-        return self._hear(self._resampler.feed(mono))
+        return self._hear(self.resampled(mono))
 
     def came(self, samples: int, arrived: float) -> None:
         """So many samples came; they are given to `feed`, or to the pool as `resampled` makes them."""
@@ -94,8 +98,15 @@ class Hearing:
         return self._anchor_s is not None
 
     def resampled(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:
-        """For the pool: what the stream hears of `mono` there."""
-        return self._resampler.feed(mono)
+        """What the engine is to hear of `mono`."""
+        return self._unheard(self._resampler.feed(mono))
+
+    def _unheard(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not self._skip:
+            return samples
+        heard = min(self._skip, len(samples))
+        self._skip -= heard
+        return samples[heard:]
 
     def decided(self, events: list[engine_events.Event]) -> list[EventBody]:
         """What the pool's `feed` said of this stream, on the wire."""
@@ -176,6 +187,7 @@ class Hearing:
         self._resampler = Resampler(self.rate_hz, self._engine_rate_hz)
         self.sample += skip
         self._base = self.sample
+        self._first = self._skip = 0
         self._arrivals.clear()
         return events
 
@@ -186,7 +198,7 @@ class Hearing:
 
     def finish(self, reason: str) -> list[EventBody]:
         """The end of the stretch: hear what the resampler holds, close the open labels."""
-        events = [event for block in self._hear(self._resampler.flush()) for event in block]
+        events = [event for block in self._hear(self._unheard(self._resampler.flush())) for event in block]
         return events + [self._event(event) for event in self.pipeline.flush(reason)]
 
     @property
@@ -212,10 +224,50 @@ class Hearing:
 
     def clock(self, engine_sample: int) -> int:
         """An engine sample of this stretch on the stream's clock; never beyond the last sample that came."""
-        return min(self._base + engine_sample * self.rate_hz // self._engine_rate_hz, self.sample)
+        return min(self._base + engine_sample * self.rate_hz // self._engine_rate_hz, max(self.sample, self._reached))
 
     def ms(self, sample: int) -> float:
         return round(sample * 1000 / self.rate_hz, 3)
+
+    # --- going on in another process ---
+
+    @property
+    def can_be_saved(self) -> bool:
+        """Its resampler can be made again."""
+        return self._resampler.can_begin_again
+
+    def saved(self) -> SavedHearing:
+        """All but the engine's stream, which is `pipeline.capture()` at the same moment. Between two chunks."""
+        first = max(self._first, self._resampler.begins_again(self.sample - self._base))
+        same = self._engine_rate_hz == self.rate_hz
+        return SavedHearing(
+            sample=self.sample if same else self._base + first,
+            skip=0 if same else self.pipeline.samples - first * self._engine_rate_hz // self.rate_hz,
+            reached=max(self.sample, self._reached),
+            lost=self.lost,
+            gaps=self.gaps,
+            base=self._base,
+            anchor_s=self._anchor_s,
+            anchor=self._anchor,
+            correction_s=self._correction_s,
+            open=dict(self._open),
+            updates={} if self._updates is None else self._updates.saved(),
+            tally=self.tally.saved(),
+        )
+
+    def restore(self, saved: SavedHearing, snapshot: bytes) -> None:
+        """Become that stream. Raises SnapshotError, and changes nothing, where `snapshot` is not of this model."""
+        self.pipeline.restore(snapshot)
+        self.sample, self._skip, self._reached = saved.sample, saved.skip, saved.reached
+        self.lost, self.gaps = saved.lost, saved.gaps
+        self._base, self._first = saved.base, saved.sample - saved.base
+        self._anchor_s, self._anchor, self._correction_s = saved.anchor_s, saved.anchor, saved.correction_s
+        self._open = dict(saved.open)
+        if self._updates is not None:
+            self._updates.restore(saved.updates)
+        self.tally.restore(saved.tally)
+
+    # --- events ---
 
     def _event(self, event: engine_events.Event) -> EventBody:
         onset = self.clock(event.onset_sample)

@@ -71,6 +71,7 @@ class Connection:
         self._conversation = sessions.enter(self)
         self._other: elsewhere.Session | None = None  # it is another worker's
         self._passing: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[None] | None = None  # the session may be another process's
 
     async def serve(self) -> None:
         for_good = False
@@ -91,7 +92,7 @@ class Connection:
         except WebSocketDisconnect:
             pass  # lost: the session waits
         finally:
-            ours = [task for task in (reading, self._passing) if task is not None]
+            ours = [task for task in (reading, self._passing, self._fetching) if task is not None]
             for task in ours:
                 task.cancel()
             self._trust()
@@ -110,18 +111,22 @@ class Connection:
             if isinstance(data, str) and (start := c.resuming(data)) is not None:
                 if (worker := self._sessions.elsewhere(start)) is not None:
                     self._pass_on(worker, data)
+                elif self._sessions.failover is not None:
+                    self._fetching = asyncio.create_task(self._fetch(start))
                 else:
                     self._resume(start)
                 return
         if self._other is not None:
             self._other.came(data)
-        elif self._waiting or not self._conversation.came(data, arrived):
+        elif self._waiting or self._fetching is not None or not self._conversation.came(data, arrived):
             self._waiting.append((data, arrived))
             self._let_in.clear()
             self._socket.hold(True)
             self._place()
 
     def let_in(self) -> None:
+        if self._fetching is not None:
+            return
         waiting = self._waiting
         while waiting and self._conversation.came(*waiting[0]):
             waiting.popleft()
@@ -152,6 +157,16 @@ class Connection:
         except Refusal as refusal:
             instead.inbox.order(partial(Session.fail, refusal=refusal))
         self.flush()
+
+    async def _fetch(self, start: c.Start) -> None:
+        try:
+            await self._sessions.fetch(start)
+        except Refusal as refusal:
+            self._conversation.inbox.order(partial(Session.fail, refusal=refusal))
+        else:
+            self._resume(start)
+        self._fetching = None
+        self.let_in()
 
     def _pass_on(self, worker: Path, start: str) -> None:
         """The session to resume is another worker's."""

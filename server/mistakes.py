@@ -10,7 +10,7 @@ from server.commands import shown
 Place = tuple[str | int, ...]  # names and indices, from the top of the configuration
 
 SECRET = frozenset(
-    {"token", "password", "secret", "url", "headers", "history", "redis_url"}
+    {"token", "password", "secret", "url", "headers", "history", "redis_url", "failover_url"}
 )  # their values stand in no message
 
 

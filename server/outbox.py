@@ -92,6 +92,18 @@ class Outbox:
         else:
             self._keep(Told(seq, seq, None, None))
 
+    def restore(self, messages: Sequence[tuple[int, str]], gone: int, newest: int) -> None:
+        """As if it had sent these, each with its number, and telemetry between them; nothing is kept up to `gone`."""
+        self._gone, self._newest = gone, newest
+        at = gone + 1
+        for number, text in messages:
+            for told in (Told(at, number - 1, None, None), Told(number, number, None, text)):
+                if told.first <= told.last:
+                    self._keep(told)
+            at = number + 1
+        if at <= newest:
+            self._keep(Told(at, newest, None, None))
+
     def close(self) -> None:
         """Nothing more will be told; what waits is still given out."""
         self._closed = True

@@ -33,9 +33,10 @@ class Picture:
         self._recent[len(self._recent) - n :] = samples
         self._end += n
 
-    def restart(self) -> None:
+    def restart(self, end: int = 0) -> None:
+        """end: samples of the stretch that came, and are forgotten."""
         self._recent[:] = 0
-        self._end = 0
+        self._end = end
 
     def rows(self, frames: NDArray[np.int64]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
         """Of these engine frames of the stretch: (n, pairs, 2) least and greatest, and (n, bins) power."""

@@ -93,6 +93,7 @@ class ResumeInfo(Message):
 
     token: str = Field(repr=False)  # a secret
     window_s: float  # how long the session waits without a connection
+    failover: bool = False  # it outlives its service: only `heartbeat` says which audio need not be kept
 
 
 class Started(Out):

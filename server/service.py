@@ -16,6 +16,7 @@ from server import unison
 from server.commands import WhichModel
 from server.detect import named, tuned
 from server.errors import Code, Refusal
+from server.failover import Failover
 from server.fits import check
 from server.hub import Hub
 from server.metrics import Metrics
@@ -44,6 +45,12 @@ def hub_of(settings: Settings) -> Hub:
     return SharedHub(settings.redis_url.get_secret_value())
 
 
+def failover_of(settings: Settings) -> Failover | None:
+    if settings.failover_url is None or not settings.resume_s:
+        return None
+    return Failover(settings.failover_url.get_secret_value(), settings.resume_s)
+
+
 def _warm(model: Model) -> None:
     warm(model)
     unison.warm(model)
@@ -70,7 +77,10 @@ class Service:
         self.history = None if settings.history.get_secret_value() == "off" else History(settings)
         clips = None if self.history is None else self.history.clips
         of_session, of_source = (None, None) if clips is None else (clips.of_session, clips.of_source)
-        self.sessions = Sessions(self.model, settings, self.pool, self.hub.tell, of_session, place, self.compared)
+        self.failover = failover_of(settings)
+        self.sessions = Sessions(
+            self.model, settings, self.pool, self.hub.tell, of_session, place, self.compared, self.failover
+        )
         self.sources = Sources(self.model, self.limits, self.hub, self.pool, source_file, of_source, settings.allowed)
         self.outputs = Outputs(self.model, self.hub)
         self.metrics = Metrics(self)

@@ -20,6 +20,7 @@ from server.choir import Choir
 from server.detect import named
 from server.errors import Close, Code, Refusal
 from server.level import Reading
+from server.saved import SavedSession
 from server.stream import Piece, Stream, Told, Waiting, model_info
 from server.unison import Spoken
 from server.version import VERSION
@@ -52,14 +53,17 @@ class Session:
         utc: Callable[[], float] = time.time,
         witnessing: Witnessing | None = None,
         compare: Model | None = None,  # heard by in place of `model`, where `start` asks for it
+        failover: bool = False,  # another process may go on with it, if what it hears can be saved
     ) -> None:
         self.id = session_id or f"s_{secrets.token_hex(6)}"
         self.closed: Close | None = None
         self.stream: Stream | None = None  # from `start` on
         self.apart = False  # it is heard by `compare`: for who looks at it, nobody else is told
         self.acknowledged = -1  # seq up to which the client has read
-        self._model = model
+        self._model = self._model_heard = model
         self._compare = compare
+        self._failover = failover
+        self._start: c.Start | None = None  # once it was accepted
         self._limits = limits
         self._pool = pool
         self._resume = resume
@@ -157,6 +161,48 @@ class Session:
         self._seq += 1
         return self._seq - 1, p.level_json(self.id, self._seq - 1, clock, *reading)
 
+    # --- going on in another process (`escrow.py`) ---
+
+    def saved(self) -> SavedSession:
+        """All but the engine's stream, after `start`. While nothing of it is being heard."""
+        assert self._start is not None
+        return SavedSession(
+            id=self.id,
+            model=self._model_heard.sha256,
+            apart=self.apart,
+            start=self._start,
+            seq=self._seq,
+            acknowledged=self.acknowledged,
+            born_utc=self._utc() - (self._monotonic() - self._born),
+            closed=self.closed,
+            stream=None if self.closed is not None or self.stream is None else self.stream.saved(),
+        )
+
+    def restore(self, saved: SavedSession, snapshot: bytes, last_seq: int) -> None:
+        """Become that session, from a new one; its client has read up to `last_seq`. Raises SnapshotError, Refusal."""
+        self.id, self.apart, self.acknowledged = saved.id, saved.apart, saved.acknowledged
+        self._seq = max(saved.seq, last_seq + 1)  # telemetry that was told after it was saved had these numbers
+        self._born = self._monotonic() - max(0.0, self._utc() - saved.born_utc)
+        self._last_message = self._monotonic()
+        if saved.closed is not None:
+            self.closed = Close(saved.closed)
+        self._start = saved.start
+        if saved.stream is not None:
+            stream = self._begin(saved.start)
+            stream.restore(saved.stream, snapshot)
+            stream.safe = saved.stream.hearing.sample
+
+    @property
+    def numbered(self) -> int:
+        """The number of the next message."""
+        return self._seq
+
+    def leap(self, numbers: int) -> int:
+        """Leave out so many numbers of messages; the first of them."""
+        first = self._seq
+        self._seq += numbers
+        return first
+
     def retire(self) -> None:
         """It has ended: the engine's memory is free."""
         if self.stream is not None:
@@ -232,15 +278,11 @@ class Session:
                 raise Refusal(Code.ALREADY_STARTED, "a second start: one session has one stream; connect once more")
             if message.resume is not None:
                 raise Refusal(Code.BAD_MESSAGE, "start.resume: only the first message of a connection can resume")
-            model = named(message.model, self._model, self._compare)
-            self.apart = message.model != "main"
-            pool = None if self.apart else self._pool
-            self.stream = Stream(model, message, self._limits, self._monotonic, self._utc, pool)
-            if self._witnessing is not None and not self.apart:
-                self._witness = self._witnessing(message.audio.sample_rate, message.source.live)
-            if self._witness is not None:
-                self.stream.heard = self._witness.heard
-            return [self.stream.started(self._resume)]
+            stream = self._begin(message)
+            if self._resume is not None and self._failover and stream.hearing.can_be_saved:
+                stream.safe = 0
+                self._resume = self._resume.model_copy(update={"failover": True})
+            return [stream.started(self._resume)]
         if self.stream is None:
             raise Refusal(Code.BAD_MESSAGE, f"{message.type} before start: send start first")
         if isinstance(message, c.Configure):
@@ -249,6 +291,18 @@ class Session:
             return self.stream.flush(message)
         assert isinstance(message, c.Gap)
         return self.stream.gap(message)
+
+    def _begin(self, start: c.Start) -> Stream:
+        self._start = start
+        self._model_heard = model = named(start.model, self._model, self._compare)
+        self.apart = start.model != "main"
+        pool = None if self.apart else self._pool
+        self.stream = Stream(model, start, self._limits, self._monotonic, self._utc, pool)
+        if self._witnessing is not None and not self.apart:
+            self._witness = self._witnessing(start.audio.sample_rate, start.source.live)
+        if self._witness is not None:
+            self.stream.heard = self._witness.heard
+        return self.stream
 
     def _finish(self, reason: str, close: Close, *told: p.Out) -> list[Out]:
         self.closed = close

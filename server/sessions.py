@@ -13,11 +13,13 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from engine.snapshot import SnapshotError
 from engine.weights import Model
 from server import commands as c
 from server import protocol as p
 from server.conversation import Connected, Conversation
 from server.errors import Close, Code, Refusal
+from server.failover import Failover, restored
 from server.lane import Lane
 from server.meter import Meters
 from server.place import Place
@@ -37,6 +39,7 @@ class Sessions:
         witnessing: Witnessing | None = None,
         place: Place | None = None,  # among several workers
         compare: Model | None = None,  # a second model, for those who ask for it
+        failover: Failover | None = None,  # other processes may go on with the sessions of this one
     ) -> None:
         self._model = model
         self._settings = settings
@@ -45,6 +48,9 @@ class Sessions:
         self._witnessing = witnessing
         self._place = place
         self._compare = compare
+        self.failover = failover
+        if failover is not None:
+            failover.on_taken = self._taken
         self._tell = tell  # hears what the sessions say, telemetry left out
         self._connections: set[Connected] = set()
         self._kept: dict[str, Conversation] = {}  # by the session's id: those that go on, or whose end may be unread
@@ -85,6 +91,13 @@ class Sessions:
         secret = secrets.token_urlsafe(32)
         window_s = self._settings.resume_s
         resume = p.ResumeInfo(token=f"{session_id}.{secret}", window_s=window_s) if window_s else None
+        conversation = self._conversation(session_id, secret, resume)
+        conversation.attach(connection)
+        self._connections.add(connection)
+        self._run(conversation)
+        return conversation
+
+    def _conversation(self, session_id: str, secret: str, resume: p.ResumeInfo | None = None) -> Conversation:
         session = Session(
             self._model,
             self._settings.limits,
@@ -93,15 +106,63 @@ class Sessions:
             resume=resume,
             witnessing=self._witnessing,
             compare=self._compare,
+            failover=self.failover is not None,
         )
-        conversation = Conversation(session, self._settings, self._lane, secret, self.meters.open(), self._tell)
-        conversation.attach(connection)
-        self._connections.add(connection)
-        self._kept[session_id] = conversation
-        task = asyncio.create_task(conversation.run(), name=f"session {session_id}")
+        meter = self.meters.open()
+        return Conversation(session, self._settings, self._lane, secret, meter, self._tell, self.failover)
+
+    def _run(self, conversation: Conversation) -> None:
+        self._kept[conversation.session.id] = conversation
+        task = asyncio.create_task(conversation.run(), name=f"session {conversation.session.id}")
         self._running[conversation] = task
         task.add_done_callback(lambda task: self._ended(conversation, task))
-        return conversation
+
+    async def fetch(self, start: c.Start) -> None:
+        """If the session that `start` names was another process's, or went on there, it is ours from now on.
+
+        Raises Refusal where that cannot be asked, or the session cannot go on here.
+        """
+        assert self.failover is not None
+        assert start.resume is not None
+        id, _, secret = start.resume.token.partition(".")
+        ours = self._kept.get(id)
+        try:
+            seen = await self.failover.look(id, secret)
+        except Refusal:
+            if ours is None:
+                raise
+            return
+        if seen is None or (ours is not None and ours.owner == seen.owner):
+            return
+        restored(seen.state, start, self._model, self._compare)  # before it is taken from who has it
+        if (claimed := await self.failover.claim(id, secret)) is None:
+            return
+        saved = restored(claimed.state, start, self._model, self._compare)
+        if (ours := self._kept.get(id)) is not None:
+            self._taken(ours)
+        conversation = self._conversation(id, secret)
+        try:
+            conversation.session.restore(saved, claimed.snapshot, start.resume.last_seq)
+        except SnapshotError as error:
+            conversation.retire()
+            raise Refusal(Code.RESUME_UNKNOWN, f"its state cannot be used here: {error}") from error
+        conversation.go_on(claimed, saved)
+        log.info("taken over session=%s owner=%d seq=%d", id, claimed.owner, saved.seq)
+        if saved.closed is None:
+            self._run(conversation)
+        else:
+            self.meters.close(conversation.meter)
+            self._keep_ended(conversation)
+
+    def _taken(self, conversation: Conversation) -> None:
+        """Another process goes on with it."""
+        if self._kept.get(conversation.session.id) is conversation:
+            del self._kept[conversation.session.id]
+        if self.failover is not None:
+            self.failover.remove(conversation, for_good=False)
+        conversation.taken()
+        if (task := self._running.get(conversation)) is not None:
+            task.cancel()
 
     def elsewhere(self, start: c.Start) -> Path | None:
         """The socket of the worker that has the session which `start` names, if it is another one."""
@@ -225,8 +286,19 @@ class Sessions:
             summary.wall_s,
         )
         unwanted = conversation.inbox.closed == "disconnect" or conversation.start is None
+        if self.failover is not None:
+            self.failover.remove(conversation, for_good=unwanted)
         conversation.retire()
         if unwanted or not self._settings.resume_s or not self._has_room(conversation):
             self._kept.pop(session.id, None)
         else:  # the last messages may get lost with the connection
-            asyncio.get_running_loop().call_later(self._settings.resume_s, self._kept.pop, session.id, None)
+            self._keep_ended(conversation)
+
+    def _keep_ended(self, conversation: Conversation) -> None:
+        id = conversation.session.id
+        self._kept[id] = conversation
+        asyncio.get_running_loop().call_later(self._settings.resume_s, self._forget, conversation)
+
+    def _forget(self, conversation: Conversation) -> None:
+        if self._kept.get(conversation.session.id) is conversation:
+            del self._kept[conversation.session.id]

@@ -122,6 +122,12 @@ class Settings(BaseSettings):
         max_length=1_000,
         description="redis://HOST: what the sources of all services with the same Redis say is told by each of them",
     )
+    failover_url: SecretStr | None = Field(  # it may have a password
+        default=None,
+        max_length=1_000,
+        description="redis://HOST: live sessions are saved there, and go on in any service with the same Redis when "
+        "theirs ends",
+    )
     workers: int = Field(
         default=1, ge=1, le=64, description="processes that serve, for more cores; each has its own limits (Linux)"
     )

@@ -25,6 +25,7 @@ from server.errors import Code, Refusal
 from server.hearing import Hearing
 from server.ingest import Pcm
 from server.pace import Pace
+from server.saved import SavedStream
 from server.unison import Spoken
 
 HEAVY = 65_536  # bytes: who sends such chunks is heard alone from then on, so that nobody waits for them
@@ -94,12 +95,25 @@ class Stream:
         self._pace = Pace(audio.sample_rate) if source.captured else None
         self._last_audio = self._last_heartbeat = monotonic()  # or the start
         self._stalled = False
+        self._began = self.hearing.utc(0)
+        self.safe: int | None = None  # of a session that is saved: from where the client would have to send again
         self._busy_s = 0.0  # processing since the last heartbeat
         self._heard_then = 0  # samples heard up to it
 
     @property
     def start(self) -> c.Start:
         return self._start
+
+    def saved(self) -> SavedStream:
+        """All but the engine's stream."""
+        return SavedStream(began=self._began, stalled=self._stalled, hearing=self.hearing.saved())
+
+    def restore(self, saved: SavedStream, snapshot: bytes) -> None:
+        """Go on as another process did, from a new stream of the same start. Raises SnapshotError."""
+        self.hearing.restore(saved.hearing, snapshot)
+        self._began, self._stalled = saved.began, saved.stalled
+        self._heard_then = self.hearing.heard
+        self._emitter.go_on()
 
     def started(self, resume: p.ResumeInfo | None) -> p.Started:
         front_end = self._model.front_end
@@ -109,7 +123,7 @@ class Stream:
             hop_ms=front_end.hop_s * 1000,
             warmup_ms=front_end.frame_samples / front_end.sample_rate_hz * 1000,
             limits=self._limits,
-            clock=p.Clock(sample=0, utc=self.hearing.utc(0)),
+            clock=p.Clock(sample=0, utc=self._began),
             frame=self._emitter.frame_info(),
             resume=resume,
         )
@@ -345,7 +359,7 @@ class Stream:
         factor = round(self._busy_s / audio_s, 5) if audio_s else None
         self._busy_s, self._heard_then = 0.0, hearing.heard
         return p.Heartbeat(
-            sample=hearing.sample,
+            sample=hearing.sample if self.safe is None else self.safe,
             received_ms=hearing.ms(hearing.heard + waiting),
             processed_ms=hearing.ms(hearing.heard),
             lag_ms=hearing.ms(waiting),

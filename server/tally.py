@@ -5,8 +5,10 @@ from collections import deque
 import numpy as np
 
 from server.protocol import EventBody, LabelSummary, Percentiles
+from server.saved import SavedTally
 
 LATENCIES = 10_000  # the newest ones, of which the percentiles are
+SAVED_LATENCIES = 100  # of them, the newest
 
 
 class Tally:
@@ -22,6 +24,13 @@ class Tally:
             samples, events, peak = self._labels.get(event.label, (0, 0, 0.0))
             samples += event.offset_sample - event.onset_sample
             self._labels[event.label] = (samples, events + 1, max(peak, event.peak))
+
+    def saved(self) -> SavedTally:
+        return SavedTally(labels=dict(self._labels), latencies=list(self._latencies)[-SAVED_LATENCIES:])
+
+    def restore(self, saved: SavedTally) -> None:
+        self._labels = dict(saved.labels)
+        self._latencies.extend(saved.latencies)
 
     @property
     def events(self) -> int:

@@ -4,7 +4,7 @@ Knows evidence frame by frame, as in the engine's trace, and which events are op
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,12 @@ class Updates:
 
     def closed(self, label: str) -> None:
         self._open.pop(label, None)
+
+    def saved(self) -> dict[str, tuple[int, float, float]]:
+        return {label: (event.first, event.told, event.peak) for label, event in self._open.items()}
+
+    def restore(self, saved: Mapping[str, tuple[int, float, float]]) -> None:
+        self._open = {label: _Open(*fields) for label, fields in saved.items()}
 
     def due(self, first: int, end: int) -> Iterator[int]:
         """The frames of first..end (end excluded) after which `look` may have something to tell."""
