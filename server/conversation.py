@@ -197,7 +197,7 @@ class Conversation:
         stream = self.session.stream
         return -1 if stream is None else max(stream.hearing.sample, self._last_seat.clock if self._last_seat else 0)
 
-    def save(self, now: float) -> Save:
+    def save(self, now: float) -> Save | None:
         """While nothing of it is being heard."""
         assert self.escrow is not None
         self._catch_up()

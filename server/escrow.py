@@ -17,6 +17,7 @@ from server.saved import SavedSession
 from server.session import Out, Session
 from server.store import MESSAGES, Answer, Save
 
+PASSING = TELEMETRY | {"started"}  # a client that waits for it has nothing yet to lose
 LEAP = 1 << 20  # numbers; so much telemetry is never told between two saves
 
 Release = Callable[[list[Out], list[Told]], None]
@@ -47,8 +48,8 @@ class Escrow:
     def say(self, outs: Sequence[Out], told: Sequence[Told], now: float) -> None:
         passing: tuple[list[Out], list[Told]] = ([], [])
         for out, one in zip(outs, told, strict=True):
-            plain = isinstance(out, bytes) or out["type"] in TELEMETRY
-            if not plain and one.kind is None:
+            plain = isinstance(out, bytes) or out["type"] in PASSING
+            if one.first >= 0 and one.kind is None:
                 self._owed.append(one)
             if not self._held and (plain or self.void):
                 passing[0].append(out)
@@ -75,12 +76,17 @@ class Escrow:
 
     # --- while nothing of the session is being heard ---
 
-    def save(self, now: float) -> Save:
+    def save(self, now: float) -> Save | None:
+        """None where a client has let go of sound that would be needed, which does not last."""
         session, stream = self._session, self._session.stream
-        if self.void:  # from here on it holds back again
-            self.void, self.saved_at = False, now
         state = session.saved()
         state.leapt = list(self.leapt)
+        if self.void:
+            if state.stream is not None and stream is not None:
+                stream.safe = stream.hearing.sample if stream.safe is None else stream.safe
+                if state.stream.hearing.sample < stream.safe:
+                    return None
+            self.void, self.saved_at = False, now  # from here on it holds back again
         live = state.stream is not None and stream is not None
         return Save(
             id=session.id,

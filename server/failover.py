@@ -110,7 +110,10 @@ class Failover:
         if conversation not in self._sessions:
             self._asked.discard(conversation)
             return
-        self._ready.append((conversation, conversation.save(time.monotonic())))
+        if (save := conversation.save(time.monotonic())) is None:
+            self._asked.discard(conversation)
+            return
+        self._ready.append((conversation, save))
         self._more.set()
 
     async def _look(self) -> None:

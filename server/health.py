@@ -56,6 +56,7 @@ def _checks(service: Service) -> list[dict[str, Any]]:
         _check("draining", not service.draining, "the server stops" if service.draining else "it is not about to stop"),
         _check("history", history is None or history.is_well, _history(service), required=False),
         _check("bus", _bus(service) is None, _bus(service) or "it is well", required=False),
+        _check("failover", _failover(service) is None, _failover(service) or "it is well", required=False),
         _check("outputs", not _troubled(service), _outputs(service), required=False),
     ]
 
@@ -85,6 +86,12 @@ def _bus(service: Service) -> str | None:
     """What is wrong with the bus, where there is one."""
     bus = service.hub.bus
     return None if bus is None or bus.problem is None else f"{bus.waiting} messages wait: {bus.problem}"
+
+
+def _failover(service: Service) -> str | None:
+    """Why sessions cannot be saved, where they are to be."""
+    problem = None if service.failover is None else service.failover.problem
+    return None if problem is None else f"sessions go on, but would end with this service: {problem}"
 
 
 def _outputs(service: Service) -> str:

@@ -107,6 +107,13 @@ class Told(Collector):
             yield _gauge("spiccato_bus_waiting", "Messages that wait for Redis", bus.waiting)
             yield CounterMetricFamily("spiccato_bus_sent", "Messages that Redis took", bus.sent)
             yield CounterMetricFamily("spiccato_bus_dropped", "Messages that were lost", bus.dropped)
+        if (failover := service.failover) is not None:
+            yield _gauge("spiccato_failover_up", "1: Redis takes sessions", float(failover.problem is None))
+            yield CounterMetricFamily("spiccato_failover_saves", "Times that a session was saved", failover.saved)
+            yield CounterMetricFamily("spiccato_failover_bytes", "Bytes of saved sessions", failover.store.bytes)
+            yield CounterMetricFamily("spiccato_failover_failures", "Requests that failed", failover.failed)
+            yield CounterMetricFamily("spiccato_failover_taken", "Sessions taken over from others", failover.claimed)
+            yield CounterMetricFamily("spiccato_failover_lost", "Sessions that others took over", failover.lost)
         yield _gauge("spiccato_subscribers", "Watchers of the server's own microphones", service.hub.subscribers)
         sources = GaugeMetricFamily("spiccato_sources", "The server's own microphones by state", labels=["state"])
         for state in get_args(State):

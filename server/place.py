@@ -4,6 +4,7 @@ Each worker answers the others on a socket in a folder that only this user may e
 has once: its own microphones, history, the events of `/v1/events`; what the others hear is told to it.
 """
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,19 @@ from server.settings import Settings
 
 FIRST = 0
 TRUSTED = "spiccato.trusted"  # in the scope of what comes from another worker: the role of who asked it
+REACH_S = 0.2
 DIGITS = 2  # of a session's id, hexadecimal: its worker
+
+
+def answers(path: Path) -> bool:
+    """Somebody listens on that socket."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(REACH_S)
+        try:
+            asked.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass(frozen=True)

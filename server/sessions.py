@@ -22,7 +22,7 @@ from server.errors import Close, Code, Refusal
 from server.failover import Failover, restored
 from server.lane import Lane
 from server.meter import Meters
-from server.place import Place
+from server.place import Place, answers
 from server.session import Session, Witnessing
 from server.settings import Settings
 
@@ -169,7 +169,8 @@ class Sessions:
         assert start.resume is not None
         if self._place is None or (owner := self._place.owner(start.resume.token)) == self._place.number:
             return None
-        return self._place.socket_of(owner)
+        other = self._place.socket_of(owner)
+        return None if self.failover is not None and not answers(other) else other
 
     def give_up(self, conversation: Conversation) -> None:
         """A new session, of which its connection wants nothing."""

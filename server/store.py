@@ -102,18 +102,10 @@ class Store:
             for one in saves:
                 state, snapshot = one.state(), one.snapshot()
                 size += len(state) + len(snapshot) + sum(len(text) for _, text in one.messages)
-                how: list[Any] = [
-                    one.owner,
-                    one.digest,
-                    self._keep_s,
-                    int(one.fresh),
-                    state,
-                    snapshot,
-                    one.gone,
-                    MESSAGES,
-                ]
+                how: list[Any] = [one.owner, one.digest, self._keep_s, int(one.fresh)]
+                what: list[Any] = [state, snapshot, one.gone, MESSAGES]
                 told = [part for message in one.messages for part in message]
-                self._save(keys=_keys(one.id), args=[*how, *told], client=asked)
+                self._save(keys=_keys(one.id), args=[*how, *what, *told], client=asked)
             answers = asked.execute()
         self.bytes += size
         return [cast(Answer, answer.decode()) for answer in answers]

@@ -25,7 +25,7 @@ from server.limits import is_loopback
 from server.reader import ReadError
 from server.settings import Settings
 from spiccato.certificate import good_until
-from spiccato.doctor_ways import bus, history, ways_out
+from spiccato.doctor_ways import bus, failover, history, ways_out
 from spiccato.finding import Finding
 from spiccato.openfiles import for_service
 from spiccato.openfiles import needed as files_needed
@@ -234,4 +234,5 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     files,
     history,
     bus,
+    failover,
 )

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from pydantic import SecretStr
+
 from server.outputs.config import Command, Midi, Mqtt, Osc, Output, Webhook
 from server.secret import SecretError
 from server.settings import Settings
@@ -76,21 +78,31 @@ def _folder(folder: Path, needed: int) -> Finding | None:
 
 
 def bus(settings: Settings) -> Finding:
-    """Whether Redis answers, where the settings name one."""
-    if settings.redis_url is None:
-        return Finding("bus", "ok", "none: this service tells its own events")
+    """Whether the bus' Redis answers, where the settings name one."""
+    return _redis("bus", settings.redis_url, "none: this service tells its own events", "see SPICCATO_REDIS_URL")
+
+
+def failover(settings: Settings) -> Finding:
+    """Whether the Redis for live sessions answers, where the settings name one."""
+    none = "off: a live session ends with this service"
+    return _redis("failover", settings.failover_url, none, "see SPICCATO_FAILOVER_URL")
+
+
+def _redis(check: str, url: SecretStr | None, none: str, mend: str) -> Finding:
+    if url is None:
+        return Finding(check, "ok", none)
     if find_spec("redis") is None:
-        return Finding("bus", "problem", "Redis needs a package more", "pip install 'spiccato[redis]'")
+        return Finding(check, "problem", "Redis needs a package more", "pip install 'spiccato[redis]'")
     from redis import Redis
     from redis.exceptions import RedisError
 
     times = {"socket_timeout": REACH_S, "socket_connect_timeout": REACH_S}
     try:
-        with Redis.from_url(settings.redis_url.get_secret_value(), **times) as asked:
+        with Redis.from_url(url.get_secret_value(), **times) as asked:
             version = asked.info("server")["redis_version"]
     except (RedisError, OSError, ValueError) as error:
-        return Finding("bus", "problem", f"Redis cannot be used: {error}", "see SPICCATO_REDIS_URL")
-    return Finding("bus", "ok", f"Redis {version} answers")
+        return Finding(check, "problem", f"Redis cannot be used: {error}", mend)
+    return Finding(check, "ok", f"Redis {version} answers")
 
 
 def ways_out(settings: Settings) -> Iterator[Finding]:

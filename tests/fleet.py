@@ -1,4 +1,4 @@
-"""Some services with one Redis behind one address, as processes that can be killed, and clients that play through it all.
+"""Some services with one Redis behind one address, processes that can be killed, and clients that play through it all.
 
 The address is a small relay that gives each connection to the next service that takes one, as a balancer does.
 """
@@ -30,7 +30,7 @@ from tests.test_kill import free_port
 from tests.test_session import Client
 
 RATES = (16_000, 16_000, 48_000, 16_000, 44_100, 16_000, 32_000, 16_000)  # of one client after the other
-PACE = 2.0  # times real time
+PACE = 2.0  # times real time, where nothing else is said
 CHUNK_S = 0.04
 
 
@@ -41,6 +41,7 @@ class Relay:
     ports: list[int]
     turn: int = 0
     only: int | None = None  # a port that new connections go to, in place of any
+    serving: set["asyncio.Task[None]"] = field(default_factory=set)
     links: set[tuple[int, asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=set)
 
     @asynccontextmanager
@@ -50,8 +51,17 @@ class Relay:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+            self.cut(*self.ports)
+            await asyncio.gather(*self.serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        await self._link(reader, writer)
+        self.serving.discard(task)
+
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             for _ in self.ports:
                 self.turn += 1
@@ -67,10 +77,10 @@ class Relay:
                 return
         writer.close()
 
-    def cut(self, port: int) -> None:
-        """Its connections are lost for the clients; the service goes on."""
+    def cut(self, *ports: int) -> None:
+        """Their connections are lost; the services go on."""
         for there, writer, back in self.links:
-            if there == port:
+            if there in ports:
                 writer.transport.abort()
                 back.transport.abort()
 
@@ -87,7 +97,13 @@ class Fleet:
     def __init__(self, model: Path, redis: str, count: int = 2, **settings: str) -> None:
         self.ports = [free_port() for _ in range(count)]
         self._command = [sys.executable, "-m", "spiccato", "serve", "--model", str(model)]
-        of_all = {"HISTORY": "off", "STALL_MS": "600000", "FAILOVER_URL": redis, "CONNECTS_PER_MINUTE": "1000000"}
+        of_all = {
+            "HISTORY": "off",
+            "LOG_LEVEL": "warning",
+            "STALL_MS": "600000",
+            "FAILOVER_URL": redis,
+            "CONNECTS_PER_MINUTE": "1000000",
+        }
         self._env = {**environ, **{f"SPICCATO_{name}": value for name, value in {**of_all, **settings}.items()}}
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -129,13 +145,14 @@ class Fleet:
 class Player:
     """A client that plays until it is told to stop, and all that it was told."""
 
-    def __init__(self, port: int, number: int, **more: Any) -> None:
+    def __init__(self, port: int, number: int, pace: float = PACE, **more: Any) -> None:
         self.rate = RATES[number % len(RATES)]
         self.kind = "file" if number % 3 == 0 else "network"
         self.told: list[Any] = []
         self.given = 0
         self.reconnects = 0
         self._port = port
+        self._pace = pace
         self._more = more
         self._sound = pcm16(np.roll(np.tile(low_high(self.rate), 2), number * 1_234))
 
@@ -160,7 +177,7 @@ class Player:
             while not until.is_set():
                 await session.send(self._piece(self.given, samples))
                 self.given += samples
-                await asyncio.sleep(CHUNK_S / PACE)
+                await asyncio.sleep(CHUNK_S / self._pace)
             await session.stop()
             await listening
             self.reconnects = session.reconnects
@@ -191,9 +208,7 @@ class Player:
         if len(set(ids)) != len(ids) or sorted(ids) != sorted(ends):
             wrong.append("ids that do not pair")
         runs = [(m.get("from_seq", m["seq"]), m["seq"]) for m in self.told if m["type"] != "anew"]
-        wrong += [
-            f"{first} came after {last}" for (_, last), (first, _) in pairwise([(0, 1), *runs]) if first != last + 1
-        ]
+        wrong += [f"{b[0]} came after {a[1]}" for a, b in pairwise([(0, 1), *runs]) if b[0] != a[1] + 1]
         if found := {message["type"] for message in self.told} & {"gap", "anew", "error", "warning"}:
             wrong.append(f"was told {found}")
         summary = self.told[-1]
