@@ -32,7 +32,7 @@ EVERY_S = 1.0  # a session that hears is saved
 REFRESH_S = 20.0  # one that does not, so that Redis keeps it
 LOOK_S = 0.05
 BATCH = 32  # sessions in one request
-PATIENCE_S = 1.0  # that a message waits for Redis
+PATIENCE_S = 1.0  # that a message waits for a Redis that is away
 GIVE_UP_S = 5.0  # without a save; then a client need no longer keep its sound for another process
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries, a random half of it left out
 
@@ -137,10 +137,12 @@ class Failover:
         """It has waited long enough. One whose client is away can wait."""
         escrow = conversation.escrow
         assert escrow is not None
-        if escrow.void or (conversation.connection is None and conversation.session.closed is None):
+        if self._away_since is None or escrow.void:
+            return False
+        if conversation.connection is None and conversation.session.closed is None:
             return False
         held = escrow.waits_since is not None and now - escrow.waits_since >= PATIENCE_S
-        return held or (self._away_since is not None and now - self._away_since >= GIVE_UP_S)
+        return held or now - self._away_since >= GIVE_UP_S
 
     # --- saving ---
 
