@@ -156,6 +156,11 @@ class Conversation:
     # --- another process may go on with it ---
 
     @property
+    def outlives(self) -> bool:
+        """Another process can go on with it now."""
+        return self.escrow is not None and self.escrow.is_safe and self.session.closed is None
+
+    @property
     def owner(self) -> int | None:
         """Its number as who has the session; None where nobody else could."""
         return None if self.escrow is None else self.escrow.owner
@@ -203,11 +208,11 @@ class Conversation:
         self._catch_up()
         return self.escrow.save(now)
 
-    def taken(self) -> None:
+    def leave(self, close: Close, reason: str) -> None:
         """Another process goes on with it: nothing more is told here."""
-        self.session.closed = Close.TAKEN_OVER
+        self.session.closed = close
         if self.connection is not None:
-            self.connection.cut(Close.TAKEN_OVER, "the session goes on over a newer connection")
+            self.connection.cut(close, reason)
             self.detach()
         self._end()
         self.at_rest(self.retire)

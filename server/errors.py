@@ -13,6 +13,7 @@ class Close(IntEnum):
     DONE = 1000  # after `summary`
     SHUTDOWN = 1001  # the server stops
     TOO_LARGE = 1009  # one message over the limit
+    RESTART = 1012  # the server stops, and another one goes on with the session
     TRY_AGAIN = 1013  # no session: there is no room, or not yet
     BAD_MESSAGE = 4400  # message, configuration or audio that cannot be used
     RESUME_GONE = 4404  # nothing to resume: unknown, over, or the replay no longer reaches back

@@ -70,6 +70,11 @@ class Escrow:
         """Until all was told."""
         await self._empty.wait()
 
+    @property
+    def is_safe(self) -> bool:
+        """What was told is saved."""
+        return not self.void and not self._fresh
+
     def changed(self, clock: int) -> bool:
         """Since it was saved. clock: of all that was heard."""
         return self._saved_as != (clock, self._session.numbered)

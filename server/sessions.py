@@ -156,11 +156,14 @@ class Sessions:
 
     def _taken(self, conversation: Conversation) -> None:
         """Another process goes on with it."""
+        self._leave_to_others(conversation, Close.TAKEN_OVER, "the session goes on over a newer connection")
+
+    def _leave_to_others(self, conversation: Conversation, close: Close, reason: str) -> None:
         if self._kept.get(conversation.session.id) is conversation:
             del self._kept[conversation.session.id]
         if self.failover is not None:
             self.failover.remove(conversation, for_good=False)
-        conversation.taken()
+        conversation.leave(close, reason)
         if (task := self._running.get(conversation)) is not None:
             task.cancel()
 
@@ -221,6 +224,9 @@ class Sessions:
         self._draining = True
         log.info("drain sessions=%d", len(self._running))
         deadline_ms = self._settings.drain_ms
+        for conversation in tuple(self._running):
+            if conversation.outlives:
+                self._leave_to_others(conversation, Close.RESTART, "the server stops: another one goes on")
         for conversation in self._running:
             if conversation.connection is None or not deadline_ms:
                 conversation.inbox.close("shutdown")

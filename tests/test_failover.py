@@ -232,6 +232,30 @@ def test_a_session_that_was_told_more_than_is_saved_does_not_go_on_elsewhere(
     in_loop(both())
 
 
+def test_a_service_that_stops_hands_its_sessions_over(redis: RedisServer, two: Two, toy: Model, toy_path: Path) -> None:
+    port = two[0].settings.port
+
+    async def scene() -> None:
+        with live_server(model=toy_path, failover_url=redis.url, stall_ms=600_000) as stopping:
+            relay = Relay([stopping.settings.port, port], only=stopping.settings.port)
+            async with relay.open() as at:
+                playing = Scene(relay, [Player(at, number, PACE) for number in range(3)])
+                await playing.more()
+                relay.only = port
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(stopping.service.drain(), loop(stopping)))
+                assert not held(stopping)
+                await playing.more()
+                await playing.end(toy)
+
+    in_loop(scene())
+
+
+def loop(server: LiveServer) -> asyncio.AbstractEventLoop:
+    failover = server.service.failover
+    assert failover is not None
+    return failover._tasks[0].get_loop()
+
+
 def test_the_last_messages_of_a_session_can_be_fetched_from_another_service(two: Two) -> None:
     one, other = two
     audio = {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}

@@ -135,7 +135,7 @@ def checks(server: LiveServer) -> tuple[int, str, dict[str, bool]]:
 
 
 def test_ready_means_that_every_check_is_good(server: LiveServer) -> None:
-    names = ["model", "kernels", "sources", "event_loop", "draining", "history", "bus", "outputs"]
+    names = ["model", "kernels", "sources", "event_loop", "draining", "history", "bus", "failover", "outputs"]
     eventually(lambda: checks(server)[0] == 200, 20)  # the tests before may have held the event loop up
     assert checks(server) == (200, "ready", dict.fromkeys(names, True))
 

@@ -134,6 +134,7 @@ export class Listening {
       case 'started':
         this.#drop()
         this.backlog = new Backlog(KEPT_S * this.capture.rateHz)
+        this.outlives = message.resume?.failover // its service, which may have to hear again what was not yet saved
         this.compare()
         this.capture.start() // not before, or the first words would be lost
         break
@@ -142,6 +143,8 @@ export class Listening {
         this.#pump()
         break
       case 'level':
+        if (this.outlives) break
+      // falls through
       case 'heartbeat':
         this.backlog?.heard(message.sample)
         break

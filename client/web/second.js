@@ -44,12 +44,16 @@ export class Second {
     this.tell(message)
     switch (message.type) {
       case 'started': // a new session, perhaps in the place of one that is gone: what it missed it tells as a gap
+        this.outlives = message.resume?.failover
+      // falls through
       case 'resumed':
         this.backlog.rewind(message.sample ?? 0)
         this.ready = true
         this.#pump()
         break
       case 'level':
+        if (this.outlives) break
+      // falls through
       case 'heartbeat':
         this.backlog.heard(message.sample)
         break
