@@ -334,6 +334,8 @@ class Conversation:
         connection, outbox = self.connection, self.outbox
         if connection is None or outbox.waits or not connection.takes:
             return False
+        if self.escrow is not None and self.escrow.holds:
+            return False
         try:
             if (told := self.session.level(clock, reading)) is None:
                 return False

@@ -41,6 +41,7 @@ class Escrow:
         self._held: deque[tuple[Out, Told]] = deque()
         self._owed: list[Told] = []  # messages that are to be saved beside the state
         self._fresh = owner == 0  # Redis need not know it
+        self._mending = False  # it was void, and the first save since is under way
         self._saved_as = (-1, -1)  # clock and number
         self._empty = asyncio.Event()
         self._empty.set()
@@ -66,6 +67,11 @@ class Escrow:
             self.gone = lost.last
             self._owed.remove(lost)
 
+    @property
+    def holds(self) -> bool:
+        """Something waits: what is said now waits behind it."""
+        return bool(self._held)
+
     async def empty(self) -> None:
         """Until all was told."""
         await self._empty.wait()
@@ -73,7 +79,7 @@ class Escrow:
     @property
     def is_safe(self) -> bool:
         """What was told is saved."""
-        return not self.void and not self._fresh
+        return not self.void and not self._fresh and not self._mending
 
     def changed(self, clock: int) -> bool:
         """Since it was saved. clock: of all that was heard."""
@@ -91,7 +97,7 @@ class Escrow:
                 stream.safe = stream.hearing.sample if stream.safe is None else stream.safe
                 if state.stream.hearing.sample < stream.safe:
                     return None
-            self.void, self.saved_at = False, now  # from here on it holds back again
+            self.void, self._mending, self.saved_at = False, True, now  # from here on it holds back again
         live = state.stream is not None and stream is not None
         return Save(
             id=session.id,
@@ -139,7 +145,7 @@ class Escrow:
         if save.leaps != len(self.leapt):  # it was given up meanwhile
             self._want()
             return
-        self._fresh = False
+        self._fresh = self._mending = False
         self.saved_at, self._saved_as = now, (save.clock, save.seq)
         del self._owed[: len(save.messages)]
         if self._session.stream is not None and save.sample is not None:
