@@ -28,7 +28,7 @@ from models.twin import check_twin, of_twin, released
 from models.validation import held_out
 
 NAME = "orchestra"
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 SCORES = 60  # of music21's corpus, from which scenes are taken where the recipe asks for any
 
 

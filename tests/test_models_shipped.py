@@ -30,7 +30,7 @@ def test_after_a_note_of_eight_seconds_the_label_lets_go_and_the_next_instrument
     change = 8.5 * RATE
 
     onset = next(e for e in events if e.label == instrument and e.phase == "onset")
-    assert onset.decided_sample < 2.0 * RATE
+    assert onset.decided_sample < 1.5 * RATE
     offset = next(e for e in events if e.label == instrument and e.phase == "offset")
     assert change < offset.decided_sample < change + 0.75 * RATE
     clarinet = next(e for e in events if e.label == "clarinet" and e.phase == "onset")

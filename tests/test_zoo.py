@@ -218,7 +218,7 @@ def test_no_pitch_is_on_two_sides_of_the_split_by_note() -> None:
 
 def test_the_tables_in_the_document_are_those_of_the_results() -> None:
     document = table.DOCUMENT.read_text(encoding="utf-8")
-    assert table.placed(document, table.tables(table.read(), load(table.SHIPPED), table.read_times())) == document
+    assert table.placed(document, table.tables(table.read(), load(table.JUDGED), table.read_times())) == document
 
 
 def test_every_result_is_of_a_system_that_exists_and_tells_how_it_was_made() -> None:

@@ -80,14 +80,14 @@ def main() -> None:
     from models.zoo.file import load
     from models.zoo.results import machine
     from models.zoo.system import Labeller
-    from models.zoo.table import SHIPPED
+    from models.zoo.table import JUDGED
 
     parser = argparse.ArgumentParser(description="Measure how soon systems answer, for the table of docs/models.md.")
     parser.add_argument("file", type=Path, nargs="*", help="of `spiccato train --system NAME`")
     parser.add_argument("--out", type=Path, default=TIMES)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    times = dict([of_shipped(SHIPPED)])
+    times = dict([of_shipped(JUDGED)])
     for path in given.file:
         kept = load(path)
         if not isinstance(kept.trained, Labeller):

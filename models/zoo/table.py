@@ -1,4 +1,4 @@
-"""The tables of `docs/models.md`: `python -m models.zoo.table` writes them from the results and the shipped model.
+"""The tables of `docs/models.md`: `python -m models.zoo.table` writes them from the results and the judged model.
 
 Knows figures and Markdown. With `--check` it writes nothing and ends with status 1 where they are not up to date.
 """
@@ -14,7 +14,7 @@ from models.zoo.answer_time import TIMES
 from models.zoo.judge import MOMENTS_MS, accuracy, macro_f1
 
 RESULTS = Path(__file__).parent / "results"
-SHIPPED = Path(__file__).parents[1] / "weights" / "orchestra.safetensors"
+JUDGED = Path(__file__).parents[1] / "weights" / "orchestra-twin.safetensors"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 BEGIN, END = "<!-- the zoo's tables: python -m models.zoo.table -->", "<!-- end of the zoo's tables -->"
 HEAD = (
@@ -95,7 +95,7 @@ def _spiking(model: Model, times: Times) -> tuple[float, tuple[Any, ...]]:
     )
     work = figures["further"]["operations_per_s"]
     return at["1000"], (
-        f"**`{model.name}` {model.version}**, shipped",
+        f"**`{model.name}` {model.version}**, twin of the shipped",
         *(at[str(ms)] for ms in MOMENTS_MS),
         accuracy(figures["confusion"]),
         macro_f1(figures["confusion"]),
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if they are not up to date")
     check = parser.parse_args().check
     old = DOCUMENT.read_text(encoding="utf-8")
-    new = placed(old, tables(read(), load(SHIPPED), read_times()))
+    new = placed(old, tables(read(), load(JUDGED), read_times()))
     if check:
         sys.exit(old != new)
     DOCUMENT.write_text(new, encoding="utf-8")
