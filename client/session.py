@@ -21,6 +21,7 @@ Dial = Callable[[], Awaitable[ClientConnection]]
 
 LONGEST_WAIT_S = 10.0  # between two tries to come back
 GOING_AWAY = 1001  # the close code of a server that stops
+NOT_KEPT = "resume_unknown"  # why a session of a server that keeps none (its window is 0) cannot go on
 GONE = frozenset({"resume_unknown", "resume_too_old"})  # what the server says of a session that cannot go on
 FINAL_CLOSES = frozenset({1000, 4400, 4401, 4403, 4404, 4408, 4409, 4413, 4415, 4500})  # coming back would not help
 
@@ -144,7 +145,7 @@ class Stream:
         """The server stops before the end of ours: another session may take this one's place when it is there again."""
         if not self._anew or closed.rcvd is None or closed.rcvd.code != GOING_AWAY:
             return False
-        return self.started["resume"] is not None and not (self._stopped and not self._backlog.since(self._heard))
+        return not (self._stopped and not self._backlog.since(self._heard))
 
     def _taken(self, data: str | bytes) -> Message | bytes | None:
         """A message of the session, and what it means for us; None if it was read before."""
@@ -178,7 +179,7 @@ class Stream:
         """Begin to. Raises StreamError where it would be of no use."""
         resume = self.started.get("resume")
         code = closed.rcvd.code if closed.rcvd else 1006
-        if resume is None or code in FINAL_CLOSES:
+        if (resume is None and not self._anew) or code in FINAL_CLOSES:
             raise why_closed(closed) from closed
         if self._returning is None:
             self._returning = asyncio.create_task(self._return(resume))
@@ -188,19 +189,22 @@ class Stream:
         if self._returning is not None:
             await asyncio.shield(self._returning)
 
-    async def _return(self, resume: Message) -> None:
-        """Try until the session goes on, or its window is over."""
+    async def _return(self, resume: Message | None) -> None:
+        """Try until the session goes on, or its window is over. resume: None where the server keeps no session."""
         loop = asyncio.get_running_loop()
-        deadline = math.inf if self._anew else loop.time() + resume["window_s"]
+        window_s = math.inf if self._anew or resume is None else resume["window_s"]
+        deadline = loop.time() + window_s
         attempt = 0
-        gone = None if self.summary is None else "shutdown"  # why the session cannot go on
+        gone = None if resume is not None else NOT_KEPT  # why the session cannot go on
+        if self.summary is not None:
+            gone = "shutdown"
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
-                    if gone is None:
+                    if gone is None and resume is not None:
                         await self._resume(resume["token"])
                     else:
-                        await self._begin_anew(gone)
+                        await self._begin_anew(gone or NOT_KEPT)
                 break
             except StreamError as error:
                 if self._anew and gone is None and error.code in GONE:
@@ -215,7 +219,7 @@ class Stream:
                 pass  # so is the wait below
             wait_s = min(self._first_wait_s * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1)
             if loop.time() + wait_s > deadline:
-                text = f"the connection was lost and could not be made again in {resume['window_s']:g} s"
+                text = f"the connection was lost and could not be made again in {window_s:g} s"
                 raise StreamError("connection_lost", text, retryable=True)
             attempt += 1
             await asyncio.sleep(wait_s)

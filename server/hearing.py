@@ -72,6 +72,7 @@ class Hearing:
         self._skip = 0  # samples that it is still to give and that the engine heard before it was restored
         self._reached = 0  # the clock then
         self._open: dict[str, EventBody] = {}  # label to the onset of its open event
+        self._released: frozenset[str] = frozenset()  # labels that were closed at the last sample that came
         self._updates = Updates(model.labels, updates_hz, model.front_end.hop_s) if updates_hz else None
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # (clock after the chunk, arrival)
 
@@ -88,6 +89,7 @@ class Hearing:
         if self._anchor_s is None:
             self._anchor_s, self._anchor = self._utc() - samples / self.rate_hz, self.sample
         self.sample += samples
+        self._released = frozenset()
         if self._drift is not None:
             self._correct(self._drift.feed(self.sample, arrived))
         self._arrivals.append((self.sample, arrived))
@@ -145,7 +147,7 @@ class Hearing:
             first = self.pipeline.frames
             if self.tap is not None:
                 self.tap(samples[at : at + block])
-            events = self.pipeline.feed(samples[at : at + block])
+            events = self._new(self.pipeline.feed(samples[at : at + block]))
             yield [self._event(event) for event in events] if self._updates is None else self._updated(first, events)
 
     def _updated(self, first: int, events: list[engine_events.Event]) -> list[EventBody]:
@@ -167,7 +169,9 @@ class Hearing:
 
     def release(self, reason: str, labels: Collection[str] | None = None) -> list[EventBody]:
         """Close the open labels now (or only those of `labels`); the stream goes on."""
-        return [self._event(event) for event in self.pipeline.release(reason, labels)]
+        events = self.pipeline.release(reason, labels)
+        self._released |= {event.label for event in events}
+        return [self._event(event) for event in events]
 
     def gap(self, samples: int) -> list[EventBody]:
         """`samples` at the declared rate were lost here: close what is open, let the clock go on, start afresh."""
@@ -197,9 +201,17 @@ class Hearing:
         return self.release("stall")
 
     def finish(self, reason: str) -> list[EventBody]:
-        """The end of the stretch: hear what the resampler holds, close the open labels."""
+        """The end of the stretch: hear what the resampler holds, close the open labels.
+
+        What was closed already, and after which nothing came, does not begin again for that rest and the last hop.
+        """
         events = [event for block in self._hear(self._unheard(self._resampler.flush())) for event in block]
-        return events + [self._event(event) for event in self.pipeline.flush(reason)]
+        events += [self._event(event) for event in self._new(self.pipeline.flush(reason))]
+        self._released = frozenset()
+        return events
+
+    def _new(self, events: list[engine_events.Event]) -> list[engine_events.Event]:
+        return [event for event in events if event.label not in self._released] if self._released else events
 
     @property
     def open_labels(self) -> Collection[str]:
@@ -251,6 +263,7 @@ class Hearing:
             anchor=self._anchor,
             correction_s=self._correction_s,
             open=dict(self._open),
+            released=self._released,
             updates={} if self._updates is None else self._updates.saved(),
             tally=self.tally.saved(),
         )
@@ -262,7 +275,7 @@ class Hearing:
         self.lost, self.gaps = saved.lost, saved.gaps
         self._base, self._first = saved.base, saved.sample - saved.base
         self._anchor_s, self._anchor, self._correction_s = saved.anchor_s, saved.anchor, saved.correction_s
-        self._open = dict(saved.open)
+        self._open, self._released = dict(saved.open), saved.released
         if self._updates is not None:
             self._updates.restore(saved.updates)
         self.tally.restore(saved.tally)

@@ -30,6 +30,7 @@ class SavedHearing(Form):
     anchor: int
     correction_s: float
     open: dict[str, EventBody]
+    released: frozenset[str]  # labels that were closed at the last sample that came
     updates: dict[str, tuple[int, float, float]]
     tally: SavedTally
 

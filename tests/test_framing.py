@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import Code, Refusal
-from server.framing import HEADER, Header, unframed
+from server.framing import HEADER, Header, following, unframed
 from tests.live_server import bare
 from tests.synth import low_high, pcm16, tone
 from tests.test_session import Client, alone
@@ -169,3 +169,13 @@ def test_twenty_thousand_random_messages_raise_nothing_but_refusals() -> None:
             assert header.pack() + rest == bytes(data[: HEADER.size + len(rest)])
     print(f"20 000 messages, {accepted} of them taken, the others refused by name")
     assert 3_000 < accepted < 10_000
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 8, 15])
+def test_only_a_plain_header_follows_on(at: int) -> None:
+    whole = Header(7, 320).pack() + b"sound"
+    assert following(whole, 320) == b"sound"
+    assert following(whole[:15], 320) == following(whole, 321) == b""
+    other = bytearray(whole)
+    other[at] ^= 1
+    assert following(bytes(other), 320) == b""

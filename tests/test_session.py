@@ -431,6 +431,27 @@ def test_a_live_source_that_stalls_has_its_labels_closed_and_is_told_when_it_com
     assert again["utc_onset"].startswith("2026-01-02T03:04:08")  # 0.5 s of sound and 2.5 s of nothing later
 
 
+@pytest.mark.parametrize("closing", ["stall", "flush"])
+@pytest.mark.parametrize("ending", ["stop", "gap"])
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_a_label_that_was_closed_does_not_begin_again_for_what_was_heard_before(
+    toy: Model, rate: int, ending: str, closing: str
+) -> None:
+    client = Client(toy, rate)
+    client.hear(
+        pcm16(tone(200, 0.5, rate=rate))[:-200], 640
+    )  # the last hop is not complete, the resampler holds a rest
+    if closing == "stall":
+        client.wait(2.5)
+    else:
+        client.send("flush")
+    client.send(ending, **({"samples": 100} if ending == "gap" else {}))
+    assert [(event["phase"], event["reason"]) for event in client.of("event")] == [("onset", None), ("offset", closing)]
+    if ending == "gap":
+        client.hear(pcm16(tone(200, 0.5, rate=rate)))
+        assert client.of("event")[-1]["phase"] == "onset"  # of what comes then, as ever
+
+
 def test_the_time_without_a_connection_is_no_stall_no_idling_and_no_rate(toy: Model) -> None:
     client = Client(toy, source={"kind": "browser"})
     client.hear(pcm16(tone(200, 0.5)))

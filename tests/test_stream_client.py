@@ -1,13 +1,16 @@
 """The asyncio client against the real server."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from client.stream import Stream, StreamError, connect, stream_address
-from tests.live_server import LiveServer, bare, stream
+from tests.live_server import LiveServer, bare, live_server, stream
 from tests.synth import low_high, pcm16
 
 CHUNK = 640  # bytes: 20 ms
@@ -65,6 +68,63 @@ def test_commands_are_answered_in_the_iteration(server: LiveServer) -> None:
             return [message["type"] async for message in open_session if isinstance(message, dict)]
 
     assert asyncio.run(session()) == ["gap", "flushed", "summary"]
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_where_the_service_keeps_no_session_another_begins_after_a_lost_connection_and_after_a_restart(
+    toy_path: Path, cut: bool
+) -> None:
+    pcm = pcm16(np.tile(low_high(), 2))
+    half = len(pcm) // 4 * 2
+    heard: list[Any] = []
+
+    async def session(url: str, stop: Callable[[], None]) -> dict[str, Any]:
+        async with connect(url, sample_rate=16_000, encoding="pcm_s16le", first_wait_s=0.05, anew=True) as open_session:
+            assert open_session.started["resume"] is None
+
+            async def listen() -> None:
+                async for message in open_session:
+                    heard.append(message)
+
+            listening = asyncio.create_task(listen())
+            await send_all(open_session, pcm[:half])
+            while not any(message["type"] == "event" for message in heard):
+                await asyncio.sleep(0.01)
+            if cut:
+                open_session._socket.transport.abort()
+            else:
+                await asyncio.to_thread(stop)
+            while not any(message["type"] == "anew" for message in heard):
+                assert not listening.done()
+                await asyncio.sleep(0.01)
+            await send_all(open_session, pcm[half:])
+            summary = await open_session.stop()
+            await listening
+        return summary
+
+    with ExitStack() as first, ExitStack() as second:
+        settings = {"model": toy_path, "resume_s": 0, "stall_ms": 600_000}
+        server = first.enter_context(live_server(**settings))
+
+        def stop() -> None:
+            first.close()
+            second.enter_context(live_server(port=int(server.url.rpartition(":")[2]), **settings))
+
+        summary = asyncio.run(session(server.url, stop))
+    (at,) = [i for i, message in enumerate(heard) if message["type"] == "anew"]
+    anew = heard[at]
+    assert anew["reason"] == ("resume_unknown" if cut else "shutdown")
+    assert summary["audio_ms"] == (len(pcm) // 2 - anew["sample"]) / 16  # every sample after it was sent again
+
+
+def test_a_lost_connection_ends_a_session_that_the_service_does_not_keep(toy_path: Path) -> None:
+    async def session(url: str) -> None:
+        async with connect(url, sample_rate=16_000, encoding="pcm_s16le") as open_session:
+            open_session._socket.transport.abort()
+            await open_session.stop()
+
+    with live_server(model=toy_path, resume_s=0) as server, pytest.raises(StreamError, match="1006"):
+        asyncio.run(session(server.url))
 
 
 def test_a_refused_start_is_an_error_with_the_servers_code_and_words(server: LiveServer) -> None:
