@@ -1,9 +1,11 @@
 """WS /v1/stream and its neighbours on the real server: what a client sees of sessions, limits, start and stop."""
 
+import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,8 +14,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from server.errors import Close
 from server.inbox import Dropped
+from server.live import Connection
 from server.stream import Stream
+from server.transport import SOCKET
 from tests.live_server import (
     LiveServer,
     bare,
@@ -293,3 +298,37 @@ def test_a_fault_of_the_server_ends_one_session_with_an_error_and_no_other(
         send(beside, "stop")
         assert [(e["label"], e["phase"]) for e in bare(until(beside, "summary"))] == ORDER
     assert "a fault" in caplog.text
+
+
+def test_nothing_passes_what_waits_for_room_and_after_the_end_nothing_comes() -> None:
+    """What the socket asks first is the seat, but only while no message waits behind a full queue."""
+    room: list[bool] = []
+    asked: list[Any] = []
+    socket = SimpleNamespace(ask_first=asked.append, hold=lambda held: None)
+    conversation = SimpleNamespace(came=lambda data, arrived: room.pop(), outbox=None, session=None)
+    sessions = SimpleNamespace(enter=lambda connection: conversation)
+
+    async def test() -> None:
+        connection = Connection(SimpleNamespace(scope={SOCKET: socket}), sessions, 5.0)  # type: ignore[arg-type]
+
+        def seat(data: bytes, arrived: float) -> bool:
+            return True
+
+        connection.seat(seat)
+        assert asked[-1] is seat
+        room.append(False)
+        connection.came(b"one")
+        assert asked[-1] is None
+        room[:] = [False, True]
+        connection.came(b"two")
+        connection.let_in()
+        connection.seat(seat)
+        assert asked[-1] is None  # "two" waits still
+        room[:] = [True]
+        connection.let_in()
+        assert asked[-1] is seat
+        connection.cut(Close.TAKEN_OVER, "a newer connection")
+        connection.seat(seat)
+        assert asked[-1] is None
+
+    asyncio.run(test())

@@ -11,7 +11,7 @@ from server.choir import Choir
 from server.saved import SavedSession
 from server.session import Session
 from tests.live_server import bare
-from tests.synth import low_high, pcm16
+from tests.synth import low_high, pcm16, tone
 from tests.test_session import LIMITS, Client
 
 CHUNK = 1_000  # samples
@@ -85,3 +85,15 @@ def test_what_was_set_and_lost_goes_with_it(toy: Model) -> None:
     assert isinstance(expected, dict)
     assert told == {**expected, "seq": told["seq"]}
     assert (other.summary().gaps, other.summary().dropped_ms) == (1, 62.5)
+
+
+def test_what_a_flush_closed_does_not_begin_again_where_it_goes_on(toy: Model) -> None:
+    client = Client(toy)
+    client.hear(pcm16(tone(200, 0.5))[:-200])  # the last hop is not complete
+    client.send("flush")
+    assert client.of("event")[-1]["reason"] == "flush"
+    assert client.session.stream is not None
+    state = SavedSession.model_validate_json(client.session.saved().model_dump_json())
+    other = Session(toy, LIMITS, monotonic=client.clock.monotonic, utc=client.clock.utc)
+    other.restore(state, client.session.stream.hearing.pipeline.snapshot(), -1)
+    assert bare(other.end("stop")) == []
