@@ -90,7 +90,7 @@ def projection(method: str) -> Projection:
         umap = import_module("umap")
     except ModuleNotFoundError as error:
         raise ZooError("--method umap needs umap-learn: pip install umap-learn") from error
-    return lambda codes: (np.asarray(umap.UMAP(n_components=2, random_state=1).fit_transform(codes)), "UMAP")
+    return lambda codes: (np.asarray(umap.UMAP(n_components=2, random_state=1, n_jobs=1).fit_transform(codes)), "UMAP")
 
 
 def by_components(codes: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:
