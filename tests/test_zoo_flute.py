@@ -100,7 +100,14 @@ def test_spiking_flute_trains_by_the_command_and_leaves_nsynths_flutes_out(tmp_p
         },
     )
     out = tmp_path / "it.safetensors"
-    quick = ("--epochs=1", "--set=examples=8", "--set=patches=2", "--set=piece_s=0.3", "--no-soundfonts")
+    quick = (
+        "--epochs=1",
+        "--set=examples=8",
+        "--set=patches=2",
+        "--set=piece_s=0.3",
+        "--set=seeds=2",
+        "--no-soundfonts",
+    )
     run = CliRunner().invoke(
         app,
         ["train", "--system", "spiking-flute", f"--data={corpus}", f"--data={nsynth}", f"--out={out}", *quick],
