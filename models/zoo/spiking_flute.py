@@ -245,8 +245,8 @@ def train(settings: SpikingFluteSettings, data: Data, run: Run) -> SpikingFlute:
     calibrate, _ = notes_of(data, settings.seed, settings.patches, "calibrate", run)
     sounds, acoustic = pieces_of(notes, settings.examples, round(settings.piece_s * RATE_HZ), settings.seed)
     steps = max(1, (len(sounds[0]) - FRAME) // HOP + 1)
-    whole = steps if steps < TURN else steps - steps % TURN  # no turn that is filled up with zeros
-    heard = np.concatenate([turns(features_of(sound, settings.features)[:whole]) for sound in sounds], axis=1)
+    learned = steps if steps < TURN else steps - steps % TURN  # no turn that is filled up with zeros
+    heard = np.concatenate([turns(features_of(sound, settings.features)[:learned]) for sound in sounds], axis=1)
     mean = heard.mean(axis=(0, 1))
     scale = heard.std(axis=(0, 1)) + np.float32(1e-6)
     inputs = torch.from_numpy((heard - mean) / scale)  # (time, turns, features)
