@@ -188,3 +188,21 @@ def test_a_redis_that_has_forgotten_a_session_is_told_it_again(toy: Model) -> No
     assert again.gone == again.messages[0][0] - 1
     held.escrow.answered(again, "saved", 3.0)
     assert kinds(held.read()) == ["event"]
+
+
+def test_a_heartbeat_names_what_is_saved_and_what_was_heard_where_nothing_can_be(toy: Model) -> None:
+    held = Held(toy)
+    samples = []
+
+    def heartbeat() -> None:
+        held.say(held.client.wait(2.5))
+        samples.append(held.read()[-1]["sample"])
+
+    held.hear(0, 0.4)
+    heartbeat()
+    held.escrow.answered(held.saved(), "saved", 3.0)
+    held.hear(0.4, 0.48)
+    heartbeat()
+    held.escrow.give_up()
+    heartbeat()
+    assert samples == [0, 6_400, 7_680]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from engine.weights import Model
-from server.place import Place
+from server.place import Place, answers
 from tests.live_server import bare, eventually, receive, send, until
 from tests.synth import low_high, pcm16
 from tests.test_resume import FRAMED, closing
@@ -235,3 +236,14 @@ def test_it_is_told_what_needs_one_process() -> None:
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (run.returncode, "needs workers=1" in run.stderr) == (1, True)
     assert json.dumps("Traceback") not in run.stderr
+
+
+def test_a_worker_that_is_gone_does_not_answer(tmp_path: Path) -> None:
+    place = Place(0, 2, tmp_path)
+    assert not answers(place.socket_of(1))
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(place.socket_of(1)))
+        assert not answers(place.socket_of(1))
+        other.listen()
+        assert answers(place.socket_of(1))
+    assert not answers(place.socket_of(1))
