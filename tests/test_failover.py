@@ -84,18 +84,23 @@ class Scene:
         assert [player.mistakes(model) for player in self.players] == [[]] * len(self.players)
 
 
-def held(server: LiveServer) -> int:
-    return len(server.service.sessions._running)
+def held(server: LiveServer, players: list[Player]) -> int:
+    """How many sessions of these players it has."""
+    theirs = {player.told[0]["session"] for player in players}
+    return len([one for one in tuple(server.service.sessions._running) if one.session.id in theirs])
 
 
 def test_a_session_goes_on_in_another_service_and_the_one_that_had_it_ends_its_copy(two: Two, toy: Model) -> None:
     ports = [server.settings.port for server in two]
     lost = [server.service.failover.lost for server in two]  # type: ignore[union-attr]
 
+    players: list[Player] = []
+
     async def scene() -> None:
         relay = Relay(ports)
         async with relay.open() as port:
-            playing = Scene(relay, [Player(port, number, PACE) for number in range(8)])
+            players.extend(Player(port, number, PACE) for number in range(8))
+            playing = Scene(relay, players)
             for turn in range(3):
                 await playing.more()
                 playing.move(ports[turn % 2], ports)
@@ -103,7 +108,7 @@ def test_a_session_goes_on_in_another_service_and_the_one_that_had_it_ends_its_c
             await playing.end(toy)
 
     in_loop(scene())
-    eventually(lambda: not held(two[0]) and not held(two[1]))
+    eventually(lambda: not held(two[0], players) and not held(two[1], players))
     for server, before in zip(two, lost, strict=True):
         assert server.service.failover.lost > before  # type: ignore[union-attr]
 
@@ -153,8 +158,8 @@ def test_who_is_cut_off_from_redis_ends_its_copy_once_it_is_back(
                 cut_off.setattr(store, "ping", away)
                 playing.move(ports[1], ports)
                 await playing.more()
-                assert held(one) == held(other) == 2
-            while held(one):
+                assert held(one, playing.players) == held(other, playing.players) == 2
+            while held(one, playing.players):
                 await asyncio.sleep(0.01)
             await playing.more()
             await playing.end(toy)
@@ -242,7 +247,7 @@ def test_a_service_that_stops_hands_its_sessions_over(redis: RedisServer, two: T
                 await playing.more()
                 relay.only = port
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(stopping.service.drain(), loop(stopping)))
-                assert not held(stopping)
+                assert not held(stopping, playing.players)
                 await playing.more()
                 await playing.end(toy)
 
