@@ -1,7 +1,7 @@
 """`spiccato serve --workers N`: a parent that keeps N processes of the service on one port. Knows no request.
 
 Each worker listens on the port itself (SO_REUSEPORT): the kernel spreads the connections. A worker that dies is started
-again, and the log tells; its sessions are lost with it, the others' go on.
+again, and the log tells; its sessions are lost with it, unless failover keeps them, and the others' go on.
 """
 
 import contextlib
@@ -66,9 +66,10 @@ class Parent:
             for number, (process, began) in list(self._running.items()):
                 if process.sentinel in ready:
                     process.join()
+                    sessions = "go on in the others" if self._settings.failover_url else "are lost"
                     log.error(
-                        "worker died number=%d pid=%d exitcode=%s: its sessions are lost; it is started again",
-                        number, process.pid, process.exitcode,
+                        "worker died number=%d pid=%d exitcode=%s: its sessions %s; it is started again",
+                        number, process.pid, process.exitcode, sessions,
                     )  # fmt: skip
                     if time.monotonic() - began < YOUNG_S:
                         time.sleep(REST_S)
