@@ -143,11 +143,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="that each load is measured")
     parser.add_argument("--workers", type=int, default=1, help="processes of the service")
     parser.add_argument("--sessions", type=int, nargs="+", help="these loads only, chunks of 20 ms, raw")
+    parser.add_argument("--targets", action="store_true", help="only the loads that one process is to bear")
+    parser.add_argument("--repeat", type=int, default=1, help="times, one after the other on one service")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="folder for service.json and .png")
     args = parser.parse_args()
     loads = [(n, 20, False) for n in args.sessions or (QUICK if args.quick else COUNTS)]
-    if not args.quick and not args.sessions:
+    if args.targets:
+        loads = [(n, chunk_ms, framed) for n, chunk_ms in TARGETS for framed in (False, True)]
+    elif not args.quick and not args.sessions:
         loads += [(500, 20, True), *((n, 40, False) for n in LARGER), (LARGER[-1], 40, True)]
+    loads *= args.repeat
     if open_files(wanted := max(n for n, _, _ in loads) + FILES_BESIDE) < wanted:
         raise SystemExit(f"this process may not have {wanted} files open: see `ulimit -Hn`")
     runs: list[dict[str, Any]] = []

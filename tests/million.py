@@ -1,6 +1,6 @@
 """On paper: what so many live streams need, from what one core, one bus and one database were measured to hold.
 
-    python -m tests.million [--streams 1000000] [--cpu-ms 2.0] ...
+    python -m tests.million [--streams 1000000] [--cpu-ms 1.3] ...
 
 Each figure that goes in is an option; what is measured names its command. Writes a table in Markdown.
 """
@@ -9,8 +9,8 @@ import argparse
 
 GIVEN = (  # name, value, what it is
     ("streams", 1_000_000, "at once"),
-    ("cpu-ms", 2.0, "CPU ms for a second of a stream, chunks of 20 ms (make bench-service, 500 sessions)"),
-    ("engine-ms", 0.189, "of these the engine's (make bench)"),
+    ("cpu-ms", 1.3, "CPU ms for a second of a stream, chunks of 20 ms (make bench-service, 500 sessions)"),
+    ("engine-ms", 0.25, "of these the engine's (make bench)"),
     ("busy", 0.6, "share of a core that is used: peaks, lost nodes and drains need the rest"),
     ("cores", 32, "of a node"),
     ("process-mb", 260, "memory of a process without sessions (make bench-service)"),
@@ -21,10 +21,16 @@ GIVEN = (  # name, value, what it is
     ("level-hz", 10, "level messages a second of a stream, the default"),
     ("level", 152, "bytes of one"),
     ("event-hz", 0.25, "finished events a second of a stream: one each four seconds"),
-    ("bus-rate", 2_400, "messages a second that went through one Redis (python -m tests.bench_bus)"),
+    ("bus-rate", 14_000, "messages a second that went through one Redis (python -m tests.bench_bus)"),
     ("bus-bytes", 415, "memory of one there (python -m tests.bench_kept)"),
     ("table-rate", 3_000, "events a second that one PostgreSQL took from one writer (the same)"),
     ("table-bytes", 408, "of one there, indexes included (the same)"),
+    (
+        "save-bytes",
+        21_000,
+        "of a session that is saved for failover, each second (python -m tests.bench_failover --cost)",
+    ),
+    ("save-us", 139, "CPU us of Redis for one (the same)"),
     ("minutes", 10, "mean length of a session"),
     ("core-price", 0.03, "$ an hour of a core: an assumption"),
     ("egress-price", 0.05, "$ a GB out: an assumption"),
@@ -66,6 +72,10 @@ def needs(g: argparse.Namespace) -> list[tuple[str, str]]:
         ),
         ("bus", f"{messages:,.0f} messages a second: {messages / g.bus_rate:,.0f} partitions"),
         ("an hour to be told again", f"{messages * g.bus_bytes * 3600 / 1e9:,.0f} GB of the bus' memory"),
+        (
+            "saved for failover, where asked for",
+            f"{g.streams * g.save_bytes * 8 / 1e9:,.0f} Gbit/s to {g.streams * g.save_us / 1e6 / g.busy:,.0f} Redis",
+        ),
         ("history", f"{rows:,.0f} rows a second: {rows / g.table_rate:,.0f} databases of one writer each"),
         ("a day of it", f"{rows * g.table_bytes * 86_400 / 1e12:,.1f} TB"),
         ("a month of cores", f"{cores * g.core_price * MONTH_H:,.0f} $"),
