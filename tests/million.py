@@ -28,7 +28,7 @@ GIVEN = (  # name, value, what it is
     (
         "save-bytes",
         21_000,
-        "of a session that is saved for failover, each second (python -m tests.bench_failover --cost)",
+        "of a session saved for failover, each second (python -m tests.bench_failover --cost)",
     ),
     ("save-us", 139, "CPU us of Redis for one (the same)"),
     ("minutes", 10, "mean length of a session"),
