@@ -40,6 +40,8 @@ class Crowd:
         self.slow = slow
         self.counted: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.silences, self.absences = cycle(SILENT_S), cycle(AWAY_S)  # in turn: none is left to chance
+        self.endings = cycle((False, True, False, False, False, False, False, False))  # without a word
 
     @property
     def over(self) -> bool:
@@ -153,7 +155,7 @@ class Musician:
             listening = asyncio.create_task(self.listen(stream))
             try:
                 await self.sound(stream)
-                if rng.random() < 0.1:
+                if next(crowd.endings):
                     stream._socket.transport.abort()
                     crowd.counted["sessions never ended"] += 1
                     return
@@ -168,7 +170,7 @@ class Musician:
         dial = stream._dial
 
         async def late() -> Any:
-            await asyncio.sleep(self.rng.choice(AWAY_S))
+            await asyncio.sleep(next(self.crowd.absences))
             return await dial()
 
         stream._dial = late
@@ -190,7 +192,7 @@ class Musician:
                 await stream.command("configure", detect={"min_on_ms": rng.randrange(300)})
                 await stream.command("flush")
             if self.now_and_then(30):
-                silent_s = rng.choice(SILENT_S)
+                silent_s = next(crowd.silences)
                 await asyncio.sleep(silent_s)
                 began += silent_s
 
