@@ -40,7 +40,7 @@ class Crowd:
         self.slow = slow
         self.counted: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self.silences, self.absences = cycle(SILENT_S), cycle(AWAY_S)  # in turn: none is left to chance
+        self.silences = cycle(SILENT_S)  # in turn: none is left to chance
         self.endings = cycle((False, True, False, False, False, False, False, False))  # without a word
 
     @property
@@ -170,7 +170,7 @@ class Musician:
         dial = stream._dial
 
         async def late() -> Any:
-            await asyncio.sleep(next(self.crowd.absences))
+            await asyncio.sleep(self.rng.choice(AWAY_S))
             return await dial()
 
         stream._dial = late
