@@ -11,7 +11,7 @@ run: .venv/run.stamp  ## the service and its page on http://127.0.0.1:8000, with
 
 test: .venv/test.stamp  ## check, then every test, in three processes: many wait for real time; ARGS="-n 0 tests/test_x.py" runs one file in one process
 	@$(BIN)/python -m tests.kernels & $(MAKE) --no-print-directory check && wait
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/test.stamp  ## style, types, the page's modules
 	@$(BIN)/ruff check --quiet
