@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --quiet --no-compi
 run: .venv/run.stamp  ## the service and its page on http://127.0.0.1:8000, with the shipped model
 	@$(BIN)/spiccato serve $(ARGS)
 
-test: .venv/test.stamp  ## check, then every test, in three processes: many wait for real time; ARGS="-n 0 tests/test_x.py" runs one file in one process
+test: .venv/test.stamp  ## check, then every test, on two cores; ARGS="-n 0 tests/test_x.py" runs one file in one process
 	@$(BIN)/python -m tests.kernels & $(MAKE) --no-print-directory check && wait
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocketState
 from server import commands as c
 from server import elsewhere
 from server import protocol as p
-from server.errors import Close, Refusal
+from server.errors import Close, Code, Refusal
 from server.outbox import encoded
 from server.service import Service
 from server.session import Session
@@ -159,12 +159,18 @@ class Connection:
         self.flush()
 
     async def _fetch(self, start: c.Start) -> None:
+        refusal: Refusal | None = None
         try:
             await self._sessions.fetch(start)
-        except Refusal as refusal:
-            self._conversation.inbox.order(partial(Session.fail, refusal=refusal))
-        else:
+        except Refusal as error:
+            refusal = error
+        except Exception:
+            log.exception("a session could not be fetched, by a fault of ours")
+            refusal = Refusal(Code.INTERNAL, "the server failed on this message; the log says why")
+        if refusal is None:
             self._resume(start)
+        else:
+            self._conversation.inbox.order(partial(Session.fail, refusal=refusal))
         self._fetching = None
         self.let_in()
 

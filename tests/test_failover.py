@@ -281,6 +281,22 @@ def test_the_last_messages_of_a_session_can_be_fetched_from_another_service(two:
             assert again[0]["code"] == "resume_unknown"
 
 
+def test_a_fault_of_ours_in_fetching_a_session_is_told_and_keeps_nobody_waiting(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(start: object) -> None:
+        raise RuntimeError("a fault")
+
+    with streaming(two[0]) as ws:
+        token = receive(ws)["resume"]["token"]
+    monkeypatch.setattr(two[1].service.sessions, "fetch", fails)
+    audio = {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
+    with connect(f"{two[1].ws}/v1/stream") as ws:
+        send(ws, "start", audio=audio, resume={"token": token, "last_seq": 0})
+        assert until(ws, "error")[-1]["code"] == "internal"
+        assert closing(ws) == 4500
+
+
 def test_a_client_is_told_whether_its_session_outlives_the_service(two: Two, server: LiveServer) -> None:
     for service, rate, outlives in ((two[0], 16_000, True), (two[0], 12_345, False), (server, 16_000, False)):
         with streaming(service, rate) as ws:
